@@ -1,0 +1,5 @@
+//! From a token to whoever it belongs to, and what they may do.
+
+pub mod principal;
+
+pub use principal::{Grant, Principal, Scope};

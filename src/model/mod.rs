@@ -1,0 +1,17 @@
+//! The words of the field as types: what a notification, a person's preferences and a delivery *are*.
+//!
+//! Nothing here does I/O, reads a clock or knows a framework. Instants come in as arguments.
+
+pub mod audience;
+pub mod channel;
+pub mod delivery;
+pub mod ids;
+pub mod message;
+pub mod notification;
+pub mod preferences;
+pub mod problem;
+pub mod quiet_hours;
+pub mod retry;
+pub mod template;
+pub mod user;
+pub mod workflow;
