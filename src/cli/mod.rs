@@ -1,3 +1,172 @@
-//! Command line.
+//! The command line: what can be asked, who answers it, and with which exit code it ends.
+//!
+//! One file per subcommand, each with its arguments on top and its `run` below. `client` and `live` are the two ways
+//! to a server, `screen` is the only way to the terminal, and `failure` is the only place that knows exit codes.
 
+pub mod client;
+pub mod config;
 pub mod config_cmd;
+pub mod explain;
+pub mod failure;
+pub mod frame;
+pub mod key;
+pub mod listen;
+pub mod live;
+pub mod options;
+pub mod refusal;
+pub mod resume;
+pub mod screen;
+pub mod send;
+pub mod sentences;
+pub mod serve;
+pub mod token;
+pub mod user;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+
+pub use failure::{Exit, Failure};
+pub use options::Options;
+
+const EXAMPLES: &str = "\
+Try it in a minute:
+  belfry dev                         a throw-away server; prints what to open
+  belfry send ada \"Hello\" --wait 5   send something and see what became of it
+  belfry listen ada                  watch notifications as they arrive
+  belfry explain 0198c5f0-…          why a notification went where it went
+
+Run it for good:
+  belfry config init > belfry.toml
+  belfry config check --config belfry.toml
+  belfry serve --config belfry.toml
+
+Environment:
+  BELFRY_URL                the server that the client commands talk to
+  BELFRY_KEY                the API key that they use
+  SSL_CERT_FILE             certificates that they trust instead of the system's
+  BELFRY_<SECTION>__<KEY>   any key of the configuration: `belfry config doc`
+
+Exit codes:
+  0 ok  1 failed  2 usage  3 not found  4 not allowed  69 server unavailable";
+
+/// Everything that was asked on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "belfry",
+    version,
+    about = "A notification server that a team installs on one machine and forgets about",
+    after_help = EXAMPLES,
+    max_term_width = 110,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// What every subcommand understands.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands, in the order in which a newcomer meets them.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Take the five-minute tour: a throw-away server with a demo user, from which nothing leaves the machine
+    Dev(serve::DevArgs),
+    /// Send a notification to one person
+    Send(send::SendArgs),
+    /// Watch a person's notifications as they arrive
+    Listen(listen::ListenArgs),
+    /// Tell what became of a notification: every decision and attempt, when and why
+    Explain(explain::ExplainArgs),
+    /// Make a token with which one person can read their own notifications
+    Token(token::TokenArgs),
+    /// Create, list and revoke API keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Look at one person
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Write, check, show and explain the server's configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+}
+
+/// What a command needs from the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// It serves many at once.
+    Server,
+    /// It does one thing and ends.
+    Client,
+}
+
+impl Command {
+    /// What this command needs from the process.
+    pub const fn runs(&self) -> Runs {
+        match self {
+            Command::Serve(_) | Command::Dev(_) => Runs::Server,
+            Command::Send(_)
+            | Command::Listen(_)
+            | Command::Explain(_)
+            | Command::Token(_)
+            | Command::Key(_)
+            | Command::User(_)
+            | Command::Config(_) => Runs::Client,
+        }
+    }
+}
+
+/// Reads the command line. Where there is nothing to run (a question for help, or a mistake) the answer has been
+/// printed already and the exit code is given back.
+///
+/// # Errors
+/// The exit code to end with: 0 after help or version, 2 after a mistake.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
+    Cli::try_parse_from(arguments).map_err(|error| {
+        let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        screen::show_clap(&error);
+        exit
+    })
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// Whatever keeps it from being done, already worded for the person at the terminal.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { options, command } = cli;
+    match command {
+        Command::Serve(args) => serve::serve(args).await.map_err(Failure::Failed),
+        Command::Dev(args) => serve::dev(args).await.map_err(Failure::Failed),
+        Command::Send(args) => send::run(args, &options).await,
+        Command::Listen(args) => listen::run(args, &options).await,
+        Command::Explain(args) => explain::run(args, &options).await,
+        Command::Token(args) => token::run(args, &options).await,
+        Command::Key(command) => key::run(command, &options).await,
+        Command::User(command) => user::run(command, &options).await,
+        Command::Config(command) => config::run(&command, &options),
+    }
+}
+
+/// Says what went wrong, if something did, and gives the exit code.
+pub fn conclude(outcome: Result<(), Failure>, json: bool) -> Exit {
+    match outcome {
+        Ok(()) => Exit::Ok,
+        Err(failure) => {
+            let exit = failure.exit();
+            match &failure {
+                Failure::PipeClosed => {}
+                spoken if json => screen::note(&spoken.to_json()),
+                spoken => screen::note(&format!("belfry: {spoken}")),
+            }
+            exit
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
