@@ -121,8 +121,7 @@ fn a_variable_that_nobody_declared_is_named_when_it_is_absent() {
 
 #[test]
 fn partials_decorators_and_unknown_blocks_are_refused() {
-    for source in ["{{> own/message}}", "{{> (lookup a b)}}", "{{#> a}}x{{/a}}", "{{#if a}}{{> b}}{{/if}}"]
-    {
+    for source in ["{{> own/message}}", "{{> (lookup a b)}}", "{{#> a}}x{{/a}}", "{{#if a}}{{> b}}{{/if}}"] {
         assert_eq!(refusal(source), "it includes a partial, which is not allowed", "{source}");
     }
     assert_eq!(refusal("{{#*inline \"a\"}}x{{/inline}}"), "it has a decorator, which is not allowed");
