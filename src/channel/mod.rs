@@ -1,3 +1,81 @@
-//! Ways out.
+//! Ways out: each takes a rendered message and says what became of it. None of them knows the store, chooses a
+//! time, or tries twice.
 
+pub mod email;
 pub mod settings;
+
+use std::sync::Once;
+
+use crate::model::channel::Channel;
+use crate::model::delivery::{Outcome, Reason};
+use crate::model::message::Message;
+
+/// The channels that this server is configured to send on.
+#[derive(Debug, Default)]
+pub struct Ways {
+    /// Mail, where a server for it is configured.
+    pub email: Option<email::Email>,
+}
+
+impl Ways {
+    /// One attempt to send `message` on `channel`. It ends by itself within the channel's own time limit.
+    ///
+    /// A channel that is not configured is skipped with `channel_disabled`. So is `in_app`, which needs no sending:
+    /// a notification is in the inbox from the moment it is accepted.
+    pub async fn send(&self, channel: Channel, message: &Message) -> Outcome {
+        const OFF: Outcome = Outcome::Skipped { reason: Reason::ChannelDisabled };
+        match channel {
+            Channel::Email => match &self.email {
+                Some(email) => email.send(message).await,
+                None => OFF,
+            },
+            Channel::InApp | Channel::BrowserPush | Channel::Sms | Channel::Webhook => OFF,
+        }
+    }
+
+    /// Says goodbye on connections that are kept open for the next message. Called once nothing is sent any more.
+    pub async fn close(&self) {
+        if let Some(email) = &self.email {
+            email.close().await;
+        }
+    }
+}
+
+/// Makes ring the crypto library of every TLS connection in the process. May be called any number of times.
+pub fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // An error means that the process has a provider already, which a test binary may have installed.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_channel_that_is_not_configured_is_skipped_and_says_so() {
+        let message = Message {
+            delivery_id: "n1.email".to_owned(),
+            notification_id: "n1".to_owned(),
+            user_id: "alice".to_owned(),
+            to: "alice@belfry.test".to_owned(),
+            title: "Title".to_owned(),
+            text: "Text".to_owned(),
+            html: None,
+            at_ms: 0,
+        };
+        for channel in Channel::ALL {
+            let outcome = Ways::default().send(channel, &message).await;
+            assert_eq!(outcome, Outcome::Skipped { reason: Reason::ChannelDisabled }, "{channel}");
+        }
+    }
+
+    #[test]
+    fn installing_the_crypto_library_twice_is_fine() {
+        install_crypto();
+        install_crypto();
+        assert!(rustls::crypto::CryptoProvider::get_default().is_some());
+    }
+}

@@ -1,0 +1,324 @@
+//! The connections to the mail server: made, protected, logged in, kept for the next mail, and given up.
+//!
+//! The library's own pool is not used. It takes a connection back that a timeout cut off in the middle, and the next
+//! mail would then read the answers to the previous one. Here a connection is kept only after a complete yes.
+
+use std::time::Duration;
+
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::response::{Response, Severity};
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::compose::Mail;
+use super::verdict::{Stage, Trouble};
+use super::{Options, SetupError, Tls};
+
+/// How long a connection is kept unused. Servers give up on silent clients after five minutes at least (RFC 5321,
+/// section 4.5.3.2.7), relays under load much sooner.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long to wait for the answer to a question that is only a courtesy.
+const COURTESY_WAIT: Duration = Duration::from_secs(1);
+/// The most certificates' bytes that a CA file may have.
+const CA_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// The mail server, and the connections to it.
+pub(super) struct Relay {
+    host: String,
+    port: u16,
+    tls: Tls,
+    parameters: Option<TlsParameters>,
+    login: Option<(String, SecretString)>,
+    hello: ClientId,
+    timeout: Duration,
+    /// One permit for each connection in use. Those that are parked have none: they are reused first.
+    permits: Semaphore,
+    parked: Mutex<Vec<Parked>>,
+}
+
+/// A connection between two mails.
+struct Parked {
+    connection: AsyncSmtpConnection,
+    since: Instant,
+}
+
+impl Relay {
+    /// Sets everything up and connects to nothing.
+    pub(super) fn new(options: Options) -> Result<Relay, SetupError> {
+        let bad = |key, detail: &str| Err(SetupError::Key { key, detail: detail.to_owned() });
+        if options.host.is_empty() || options.host.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return bad("host", "it is empty, or has a blank or a control character");
+        }
+        if options.connections_max == 0 || options.connections_max > Semaphore::MAX_PERMITS {
+            return bad("connections_max", "it is not between 1 and what the system can hold");
+        }
+        let login = match (options.username, options.password) {
+            (Some(username), Some(password)) => Some((username, password)),
+            (None, None) => None,
+            (Some(_), None) => return bad("password", "it is missing, and username is set"),
+            (None, Some(_)) => return bad("username", "it is missing, and password is set"),
+        };
+        let parameters = match options.tls {
+            Tls::None => {
+                if login.is_some() {
+                    tracing::warn!(host = %options.host, "channels.email.tls is none: the password goes in the clear");
+                }
+                None
+            }
+            Tls::StartTls | Tls::Implicit | Tls::Opportunistic => {
+                Some(parameters(&options.host, options.ca_file)?)
+            }
+        };
+        Ok(Relay {
+            host: options.host,
+            port: options.port,
+            tls: options.tls,
+            parameters,
+            login,
+            hello: ClientId::default(),
+            timeout: options.timeout,
+            permits: Semaphore::new(options.connections_max),
+            parked: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Sends one mail and gives the server's words.
+    pub(super) async fn deliver(&self, mail: &Mail) -> Result<String, Trouble> {
+        let _permit = match timeout(self.timeout, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(Trouble::silent(Stage::Wait, "the channel is closed")),
+            Err(_) => {
+                return Err(Trouble::silent(Stage::Wait, self.said_nothing("no connection became free")));
+            }
+        };
+        let stage = Mutex::new(Stage::Connect);
+        let attempt = async {
+            let mut connection = match self.unpark().await {
+                Some(connection) => connection,
+                None => self.connect(&stage).await?,
+            };
+            let result = converse(&mut connection, mail, &stage).await;
+            Ok((connection, result))
+        };
+        let Ok(attempted) = timeout(self.timeout, attempt).await else {
+            // The connection was dropped with the attempt: its state is unknown.
+            let stage = *stage.lock();
+            return Err(Trouble::silent(stage, self.said_nothing("the mail server did not answer")));
+        };
+        let (connection, result) = attempted?;
+        match &result {
+            Ok(_) => self.parked.lock().push(Parked { connection, since: Instant::now() }),
+            // After a refusal servers count against the connection, and some then refuse the next mail as well.
+            Err(Trouble { code: Some(_), .. }) => farewell(connection).await,
+            Err(_) => drop(connection),
+        }
+        result
+    }
+
+    /// Says goodbye on every parked connection.
+    pub(super) async fn close(&self) {
+        self.permits.close();
+        let parked = std::mem::take(&mut *self.parked.lock());
+        futures_util::future::join_all(parked.into_iter().map(|parked| farewell(parked.connection))).await;
+    }
+
+    fn said_nothing(&self, what: &str) -> String {
+        format!("{what} within {} ms", self.timeout.as_millis())
+    }
+
+    /// A parked connection that still answers.
+    async fn unpark(&self) -> Option<AsyncSmtpConnection> {
+        loop {
+            let Parked { mut connection, since } = self.parked.lock().pop()?;
+            if since.elapsed() > IDLE_MAX {
+                // The one parked last is the freshest: the others are too old as well.
+                self.parked.lock().clear();
+                return None;
+            }
+            if timeout(COURTESY_WAIT, connection.test_connected()).await == Ok(true) {
+                return Some(connection);
+            }
+        }
+    }
+
+    async fn connect(&self, stage: &Mutex<Stage>) -> Result<AsyncSmtpConnection, Trouble> {
+        let trouble = |error| trouble(*stage.lock(), &error);
+        let wrapped = self.parameters.clone().filter(|_| self.tls == Tls::Implicit);
+        let server = (self.host.as_str(), self.port);
+        let mut connection =
+            AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &self.hello, wrapped, None)
+                .await
+                .map_err(trouble)?;
+        let upgrade = match self.tls {
+            Tls::None | Tls::Implicit => false,
+            Tls::StartTls => true,
+            Tls::Opportunistic => self.login.is_some() || connection.can_starttls(),
+        };
+        if let Some(parameters) = self.parameters.clone().filter(|_| upgrade) {
+            if !connection.can_starttls() {
+                farewell(connection).await;
+                return Err(Trouble::silent(
+                    Stage::Connect,
+                    "the server does not offer STARTTLS, and nothing is sent in the clear unless channels.email.tls \
+                     is `none`",
+                ));
+            }
+            connection.starttls(parameters, &self.hello).await.map_err(trouble)?;
+        }
+        if let Some((username, password)) = &self.login {
+            *stage.lock() = Stage::Login;
+            let credentials = Credentials::new(username.clone(), password.expose_secret().to_owned());
+            connection.auth(DEFAULT_MECHANISMS, &credentials).await.map_err(trouble)?;
+        }
+        Ok(connection)
+    }
+}
+
+impl std::fmt::Debug for Relay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Relay")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("tls", &self.tls)
+            .field("login", &self.login.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One mail over a connection that is ready for one.
+async fn converse(
+    connection: &mut AsyncSmtpConnection,
+    mail: &Mail,
+    stage: &Mutex<Stage>,
+) -> Result<String, Trouble> {
+    *stage.lock() = Stage::Envelope;
+    let from = MailFrom::new(Some(mail.from.clone()), mail_parameters(connection, mail)?);
+    let envelope = |error| trouble(Stage::Envelope, &error);
+    connection.command(from).await.map_err(envelope)?;
+    connection.command(Rcpt::new(mail.to.clone(), Vec::new())).await.map_err(envelope)?;
+    connection.command(Data).await.map_err(envelope)?;
+    *stage.lock() = Stage::Content;
+    let answer = connection.message(&mail.bytes).await.map_err(|error| trouble(Stage::Content, &error))?;
+    match answer.code().severity {
+        Severity::PositiveCompletion => Ok(words(&answer)),
+        Severity::PositiveIntermediate
+        | Severity::TransientNegativeCompletion
+        | Severity::PermanentNegativeCompletion => {
+            Err(Trouble::silent(Stage::Content, format!("an answer out of place: {}", words(&answer))))
+        }
+    }
+}
+
+/// What the server must know to take this mail: RFC 6531 for addresses, RFC 6152 for contents beyond ASCII.
+fn mail_parameters(connection: &AsyncSmtpConnection, mail: &Mail) -> Result<Vec<MailParameter>, Trouble> {
+    let server = connection.server_info();
+    let mut parameters = Vec::new();
+    let addresses: [&str; 2] = [mail.from.as_ref(), mail.to.as_ref()];
+    if !addresses.iter().all(|address| address.is_ascii()) {
+        if !server.supports_feature(Extension::SmtpUtfEight) {
+            let words = "the mail server takes no addresses beyond ASCII (it does not offer SMTPUTF8)";
+            return Err(Trouble { hopeless: true, ..Trouble::silent(Stage::Envelope, words) });
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if !mail.bytes.is_ascii() && server.supports_feature(Extension::EightBitMime) {
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    Ok(parameters)
+}
+
+fn words(answer: &Response) -> String {
+    let lines: Vec<&str> = answer.message().collect();
+    format!("{} {}", answer.code(), lines.join(" "))
+}
+
+/// QUIT, and the answer to it if it comes soon.
+async fn farewell(mut connection: AsyncSmtpConnection) {
+    let _ = timeout(COURTESY_WAIT, connection.command(Quit)).await;
+}
+
+fn parameters(host: &str, ca_file: Option<std::path::PathBuf>) -> Result<TlsParameters, SetupError> {
+    let mut builder = TlsParameters::builder(host.to_owned());
+    if let Some(path) = ca_file {
+        let pem = read_ca_file(&path).map_err(|source| SetupError::CaFile { path, source })?;
+        let bad = |detail: String| SetupError::Key { key: "ca_file", detail };
+        if !pem.windows(17).any(|window| window == b"BEGIN CERTIFICATE") {
+            return Err(bad("it has no certificate in PEM form".to_owned()));
+        }
+        let certificate = Certificate::from_pem(&pem).map_err(|error| bad(chain(&error)))?;
+        builder = builder.add_root_certificate(certificate);
+    }
+    builder.build().map_err(SetupError::Tls)
+}
+
+fn read_ca_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut pem = Vec::new();
+    std::fs::File::open(path)?.take(CA_FILE_BYTES_MAX).read_to_end(&mut pem)?;
+    Ok(pem)
+}
+
+/// The library's error as trouble, with the server's words where it answered.
+fn trouble(stage: Stage, error: &lettre::transport::smtp::Error) -> Trouble {
+    let code = error.status().map(u16::from);
+    let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    match code {
+        Some(_) => Trouble { stage, code, words: said, hopeless: false },
+        None => Trouble::silent(stage, format!("{}{}", chain(error), advice(error))),
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !line.contains(&words) {
+            line.push_str(": ");
+            line.push_str(&words);
+        }
+        cause = error.source();
+    }
+    line
+}
+
+/// What to do about a certificate that is refused.
+fn advice(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    use rustls::CertificateError::{Expired, NotValidForName, UnknownIssuer};
+    let Some(rustls::Error::InvalidCertificate(problem)) = rustls_error(error) else { return "" };
+    match problem {
+        UnknownIssuer => {
+            "; if the server's certificate is from an authority of your own, name its file in channels.email.ca_file"
+        }
+        NotValidForName => "; channels.email.host must be a name that the server's certificate is for",
+        Expired => "; renew the server's certificate",
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "; the server shows a self-signed authority's certificate as its own: give it one that this authority \
+             issued (CA:FALSE), and name the authority's file in channels.email.ca_file"
+        }
+        _ => "",
+    }
+}
+
+fn rustls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<rustls::Error>() {
+            return Some(found);
+        }
+        // An `io::Error` gives the cause of its inner error as its own, and leaves the inner error out.
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(found) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}

@@ -1,0 +1,182 @@
+//! What an attempt came to, as the engine understands it: the server's answer, or the lack of one, to an outcome.
+//!
+//! Only a clear "no" to this very message is final. Trouble with the connection, the certificate or our own
+//! credentials says nothing about the recipient, so it never costs a delivery more than an attempt.
+
+use crate::model::delivery::{ERROR_CHARS_MAX, Outcome, Reason};
+
+use super::compose::Refusal;
+
+/// Where in the conversation an attempt came to grief.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Waiting for one of the connections to become free.
+    Wait,
+    /// Connecting: TCP, TLS, greeting, EHLO.
+    Connect,
+    /// Logging in.
+    Login,
+    /// Naming sender and recipient, and asking to send.
+    Envelope,
+    /// Sending the mail itself.
+    Content,
+}
+
+/// Why an attempt did not end with the server's yes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// Where it happened.
+    pub(super) stage: Stage,
+    /// The server's answer, where there was one: RFC 5321, section 4.2.
+    pub(super) code: Option<u16>,
+    /// The server's words after the code, or ours.
+    pub(super) words: String,
+    /// True where this server can never take this message.
+    pub(super) hopeless: bool,
+}
+
+impl Trouble {
+    /// Trouble without an answer from the server.
+    pub(super) fn silent(stage: Stage, words: impl Into<String>) -> Trouble {
+        Trouble { stage, code: None, words: words.into(), hopeless: false }
+    }
+}
+
+const CREDENTIALS: &str = "check channels.email.username and channels.email.password";
+const NO_LOGIN: &str = "the server wants a login or TLS first: check channels.email.username, channels.email.password and channels.email.tls";
+
+/// The server took it.
+pub(super) fn sent(words: &str) -> Outcome {
+    Outcome::Sent { detail: tidy(words) }
+}
+
+/// The message cannot become a mail.
+pub(super) fn refused(refusal: Refusal) -> Outcome {
+    let reason = match refusal {
+        Refusal::Large(_) => Reason::PayloadTooLarge,
+        Refusal::Address(_) | Refusal::Control(_) | Refusal::Long(_) | Refusal::Compose(_) => {
+            Reason::ProviderRejected
+        }
+    };
+    Outcome::Failed { reason, error: tidy(&refusal.to_string()) }
+}
+
+/// The server did not take it.
+pub(super) fn judge(trouble: &Trouble) -> Outcome {
+    let said = match trouble.code {
+        Some(code) => format!("{code} {}", trouble.words),
+        None => trouble.words.clone(),
+    };
+    let retry =
+        |error: &str| Outcome::Retry { reason: Reason::ProviderUnreachable, error: tidy(error), after: None };
+    match (trouble.stage, trouble.code) {
+        _ if trouble.hopeless => Outcome::Failed { reason: Reason::ProviderRejected, error: tidy(&said) },
+        (Stage::Login, _) => retry(&format!("failed to log in to the mail server ({CREDENTIALS}): {said}")),
+        (Stage::Wait | Stage::Connect, _) => retry(&format!("failed to reach the mail server: {said}")),
+        (Stage::Envelope | Stage::Content, Some(530 | 534 | 535 | 538)) => {
+            retry(&format!("{NO_LOGIN}: {said}"))
+        }
+        (Stage::Envelope | Stage::Content, Some(552)) if trouble.words.trim_start().starts_with("5.3.4") => {
+            Outcome::Failed { reason: Reason::PayloadTooLarge, error: tidy(&said) }
+        }
+        (Stage::Envelope | Stage::Content, Some(500..=599)) => {
+            Outcome::Failed { reason: Reason::ProviderRejected, error: tidy(&said) }
+        }
+        (Stage::Envelope | Stage::Content, Some(_)) => retry(&said),
+        (Stage::Envelope, None) => retry(&format!("the mail server broke off: {said}")),
+        (Stage::Content, None) => {
+            retry(&format!("the mail server broke off, so it may or may not have the mail: {said}"))
+        }
+    }
+}
+
+/// One line of at most [`ERROR_CHARS_MAX`] characters, without control characters: it goes to logs and terminals.
+fn tidy(words: &str) -> String {
+    let breaks = |c: char| c.is_control() || c.is_whitespace();
+    let line = words.split(breaks).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    line.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(stage: Stage, code: impl Into<Option<u16>>, words: &str) -> Outcome {
+        judge(&Trouble { stage, code: code.into(), words: words.to_owned(), hopeless: false })
+    }
+
+    fn error(outcome: Outcome) -> (Option<Reason>, bool, String) {
+        match outcome {
+            Outcome::Retry { reason, error, after: None } => (Some(reason), true, error),
+            Outcome::Failed { reason, error } => (Some(reason), false, error),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_clear_no_to_this_message_is_final_and_keeps_the_servers_words() {
+        for stage in [Stage::Envelope, Stage::Content] {
+            for code in [500, 503, 550, 551, 552, 553, 554, 555, 571] {
+                let (reason, retry, error) = error(judged(stage, code, "5.1.1 no such user"));
+                assert_eq!((reason, retry), (Some(Reason::ProviderRejected), false), "{stage:?} {code}");
+                assert_eq!(error, format!("{code} 5.1.1 no such user"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_no_for_now_is_tried_again() {
+        for stage in [Stage::Envelope, Stage::Content] {
+            for code in [421, 450, 451, 452, 454, 455, 354] {
+                let (reason, retry, _) = error(judged(stage, code, "4.2.0 later"));
+                assert_eq!((reason, retry), (Some(Reason::ProviderUnreachable), true), "{stage:?} {code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mail_too_large_for_the_server_is_too_large_and_a_full_mailbox_is_a_refusal() {
+        let large = error(judged(Stage::Envelope, 552, "5.3.4 message too big"));
+        assert_eq!((large.0, large.1), (Some(Reason::PayloadTooLarge), false));
+        let full = error(judged(Stage::Envelope, 552, "5.2.2 mailbox full"));
+        assert_eq!((full.0, full.1), (Some(Reason::ProviderRejected), false));
+    }
+
+    #[test]
+    fn our_own_wrong_credentials_never_cost_a_recipient_the_delivery() {
+        for code in [Some(535), Some(534), Some(454), Some(500), Some(504), None] {
+            let (_, retry, error) = error(judged(Stage::Login, code, "no"));
+            assert!(retry && error.contains("channels.email.password"), "{error}");
+        }
+        for code in [530, 534, 535, 538] {
+            let (_, retry, error) = error(judged(Stage::Envelope, code, "authentication required"));
+            assert!(retry && error.contains("channels.email.username"), "{error}");
+        }
+    }
+
+    #[test]
+    fn trouble_before_the_envelope_or_without_an_answer_is_tried_again() {
+        for code in [Some(554), Some(421), None] {
+            assert!(error(judged(Stage::Connect, code, "no service")).1);
+        }
+        for stage in [Stage::Wait, Stage::Envelope, Stage::Content] {
+            assert!(error(judged(stage, None, "cut")).1);
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_is_one_short_line_without_control_characters() {
+        let words = format!("\u{1b}[31mred\r\n\0{}", "é".repeat(1_000));
+        let (_, _, error) = error(judged(Stage::Envelope, 550, &words));
+        assert_eq!(error.chars().count(), ERROR_CHARS_MAX);
+        assert!(error.starts_with("550 [31mred é") && !error.chars().any(char::is_control));
+    }
+
+    #[test]
+    fn a_message_that_cannot_become_a_mail_has_failed_and_says_why() {
+        let (reason, retry, said) = error(refused(Refusal::Control("title")));
+        assert_eq!((reason, retry), (Some(Reason::ProviderRejected), false));
+        assert!(said.contains("title") && said.contains("line break"), "{said}");
+        assert_eq!(error(refused(Refusal::Large("text"))).0, Some(Reason::PayloadTooLarge));
+    }
+}
