@@ -59,12 +59,7 @@ pub(super) enum Pushed {
 }
 
 impl Line {
-    pub(super) fn new(
-        id: Uuid,
-        user_id: Option<String>,
-        session_id: Option<String>,
-        now: Millis,
-    ) -> Line {
+    pub(super) fn new(id: Uuid, user_id: Option<String>, session_id: Option<String>, now: Millis) -> Line {
         Line {
             id,
             user_id: user_id.map(String::into_boxed_str),

@@ -127,9 +127,7 @@ impl Hub {
         let taken = self
             .shared
             .seats
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-                (taken < max).then_some(taken + 1)
-            });
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < max).then_some(taken + 1));
         taken.map(|_| Seat { hub: self.clone() }).map_err(|_| Full)
     }
 

@@ -70,8 +70,7 @@ impl Roll {
     fn page(&self, after: Option<Uuid>, limit: usize) -> Vec<Arc<Line>> {
         match self {
             Roll::Few(lines) => {
-                let end =
-                    after.map_or(lines.len(), |after| lines.partition_point(|line| line.id < after));
+                let end = after.map_or(lines.len(), |after| lines.partition_point(|line| line.id < after));
                 lines[..end].iter().rev().take(limit).cloned().collect()
             }
             Roll::Many(lines) => page(lines, after, limit),
@@ -80,11 +79,7 @@ impl Roll {
 }
 
 /// At most `limit` lines older than `after`, the newest first. The cost is that of what is returned.
-pub(super) fn page(
-    lines: &BTreeMap<Uuid, Arc<Line>>,
-    after: Option<Uuid>,
-    limit: usize,
-) -> Vec<Arc<Line>> {
+pub(super) fn page(lines: &BTreeMap<Uuid, Arc<Line>>, after: Option<Uuid>, limit: usize) -> Vec<Arc<Line>> {
     match after {
         Some(after) => lines.range(..after).rev().take(limit).map(|(_, line)| line.clone()).collect(),
         None => lines.values().rev().take(limit).cloned().collect(),

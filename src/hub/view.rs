@@ -82,12 +82,7 @@ impl Hub {
 
     /// At most `limit` connections, newest first, of one `user` or of all, beginning behind the id `after`; and the
     /// id to go on behind, if there are more. An `after` that is no id gives an empty page.
-    pub fn list(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-        user: Option<&str>,
-    ) -> (Vec<View>, Option<String>) {
+    pub fn list(&self, after: Option<&str>, limit: usize, user: Option<&str>) -> (Vec<View>, Option<String>) {
         let after = match after.map(Uuid::try_parse) {
             None => None,
             Some(Ok(id)) => Some(id),
@@ -108,8 +103,7 @@ impl Hub {
     pub fn totals(&self, now: Millis) -> Totals {
         let ids = self.shared.ids.read();
         let since = now.saturating_sub(ACTIVE_WITHIN_MS);
-        let active =
-            ids.values().filter(|line| line.active_at_ms.load(Ordering::Relaxed) >= since).count();
+        let active = ids.values().filter(|line| line.active_at_ms.load(Ordering::Relaxed) >= since).count();
         Totals { total: ids.len(), active, idle: ids.len() - active }
     }
 

@@ -1,1 +1,4 @@
 //! WebSocket.
+
+pub mod frame;
+pub mod handshake;
