@@ -88,6 +88,21 @@ impl Supervisor {
         }
     }
 
+    /// Starts a thread of its own for work that blocks all its life. A panic in it marks the process as broken.
+    ///
+    /// # Errors
+    /// Where the operating system gives no thread.
+    pub fn thread(&self, name: &'static str, work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let broken = self.broken.clone();
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            if let Err(panic) = std::panic::catch_unwind(AssertUnwindSafe(work)) {
+                tracing::error!(task = name, panic = said(&*panic), "thread died, giving the process up");
+                broken.cancel();
+            }
+        })?;
+        Ok(())
+    }
+
     /// Completes once the process has been asked to stop. Long-lived tasks select on it.
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()

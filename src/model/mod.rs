@@ -6,10 +6,11 @@ pub mod audience;
 pub mod channel;
 pub mod delivery;
 pub mod ids;
+pub mod invalid;
 pub mod message;
 pub mod notification;
 pub mod preferences;
-pub mod problem;
+
 pub mod quiet_hours;
 pub mod retry;
 pub mod template;
