@@ -1,3 +1,27 @@
-//! The store.
+//! Everything that outlives the process: one sled tree behind typed records, written by one thread.
+//!
+//! **What makes a write durable.** Every change is a function that runs on the writer thread ([`commit`]). The writer
+//! gathers what waits, runs each function against the tree and the group's own unwritten changes, applies the whole
+//! group as one atomic batch, flushes sled, calls `fdatasync` on sled's file itself (sled 0.34 never does), and only
+//! then answers. Reads run on blocking threads, never on the async ones.
+//!
+//! Nothing outside this module spells a key or a byte of what is stored.
 
+pub mod attempts;
+pub mod captures;
+mod chunks;
+mod codec;
+mod commit;
+pub mod idempotency;
+pub mod inbox;
+pub mod keyring;
+mod keys;
+pub mod notifications;
+mod open;
+pub mod outbox;
+mod records;
 pub mod settings;
+pub mod users;
+
+pub use commit::{Answer, StoreError, Txn};
+pub use open::{OpenError, Options, Store};

@@ -1,0 +1,105 @@
+//! Answers kept for their idempotency keys, for a day.
+//!
+//! They stand in buckets by the hour, so that what has run out goes as one range and nothing is searched for.
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::Record;
+use super::commit::{Answer, Read, StoreError, Txn};
+use super::keys;
+use super::open::Store;
+use crate::clock::Millis;
+
+/// How many hours an answer is kept at least.
+const HOURS_KEPT: u32 = 24;
+const HOUR_MS: Millis = 3_600_000;
+/// Lines removed in one write.
+const SWEEP_LEN_MAX: usize = 500;
+
+/// What a request is recognised by: a hash over who asked, where, and with which key.
+pub type Slot = [u8; 16];
+
+/// An answer as it was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// A hash of the request's body.
+    pub request: [u8; 16],
+    /// The status code of the answer.
+    pub status: u16,
+    /// Its body, JSON.
+    pub body: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptV1 {
+    request: [u8; 16],
+    status: u16,
+    body: String,
+}
+
+impl Record for KeptV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "kept answer";
+}
+
+fn hour(at: Millis) -> u32 {
+    u32::try_from(at / HOUR_MS).unwrap_or(0)
+}
+
+fn key(hour: u32, slot: &Slot) -> Vec<u8> {
+    let mut key = keys::named(keys::IDEMPOTENCY, &hour.to_be_bytes());
+    key.extend_from_slice(slot);
+    key
+}
+
+fn kept(read: &impl Read, slot: &Slot, now: Millis) -> Answer<Option<Kept>> {
+    // The newest first: the usual repeat comes within seconds.
+    for back in 0..=HOURS_KEPT {
+        if let Some(kept) = read.get::<KeptV1>(&key(hour(now).saturating_sub(back), slot))? {
+            return Ok(Some(Kept { request: kept.request, status: kept.status, body: kept.body }));
+        }
+    }
+    Ok(None)
+}
+
+impl Store {
+    /// The answer kept for `slot`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn kept_answer(&self, slot: Slot, now: Millis) -> Answer<Option<Kept>> {
+        self.read(move |view| kept(view, &slot, now)).await
+    }
+
+    /// Removes answers that have run out, a bounded number of them; answers whether there may be more.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or written.
+    pub async fn sweep_answers(&self, now: Millis) -> Answer<bool> {
+        let oldest_kept = hour(now).saturating_sub(HOURS_KEPT);
+        self.commit(move |txn| {
+            let to = keys::named(keys::IDEMPOTENCY, &oldest_kept.to_be_bytes());
+            let mut stale = Vec::new();
+            txn.scan(&[keys::IDEMPOTENCY], &to, false, &mut |key, _| {
+                stale.push(key.to_vec());
+                Ok(stale.len() < SWEEP_LEN_MAX)
+            })?;
+            for key in &stale {
+                txn.remove(key)?;
+            }
+            Ok::<_, StoreError>(stale.len() == SWEEP_LEN_MAX)
+        })
+        .await
+    }
+}
+
+impl Txn<'_> {
+    /// Keeps an answer. A later one for the same slot within the hour takes its place.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn keep_answer(&mut self, slot: &Slot, now: Millis, answer: &Kept) -> Result<(), StoreError> {
+        let record = KeptV1 { request: answer.request, status: answer.status, body: answer.body.clone() };
+        self.replace(key(hour(now), slot), &record)
+    }
+}

@@ -1,0 +1,411 @@
+//! A person's inbox: one short line for each of their notifications, in the order of their offsets.
+//!
+//! A line points at the notification, carries its marks, and the running counters as they stand after it; the newest
+//! line's counters are the inbox's. So a notification costs one line and no separate counter, and counting costs one
+//! read whatever the inbox holds. Notifications that skip the inbox have a line too, unmarked: the lines are also the
+//! list of what concerns the person.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::codec::Record;
+use super::commit::{Answer, Read, StoreError, Txn};
+use super::keys;
+use super::notifications::{self};
+use super::open::Store;
+use super::users::{self, Page};
+use crate::model::notification::Accepted;
+use crate::model::user::User;
+
+/// The marks of one line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// It is in the inbox at all.
+    pub listed: bool,
+    /// The person has had it before their eyes.
+    pub seen: bool,
+    /// The person has read it.
+    pub read: bool,
+    /// The person has put it away.
+    pub archived: bool,
+}
+
+/// How much is in an inbox, put away or not listed aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Everything.
+    pub total: u64,
+    /// What is not read.
+    pub unread: u64,
+    /// What is not seen.
+    pub unseen: u64,
+}
+
+impl Counts {
+    fn apply(self, before: Marks, after: Marks) -> Counts {
+        let shift = |count: u64, held: bool, holds: bool| match (held, holds) {
+            (true, false) => count.saturating_sub(1),
+            (false, true) => count + 1,
+            (true, true) | (false, false) => count,
+        };
+        let live = |marks: Marks| marks.listed && !marks.archived;
+        Counts {
+            total: shift(self.total, live(before), live(after)),
+            unread: shift(self.unread, live(before) && !before.read, live(after) && !after.read),
+            unseen: shift(self.unseen, live(before) && !before.seen, live(after) && !after.seen),
+        }
+    }
+}
+
+/// One line with its notification.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The notification.
+    pub accepted: Accepted,
+    /// Its marks.
+    pub marks: Marks,
+}
+
+/// Where an inbox stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The newest offset; 0 where there is none.
+    pub offset: u64,
+    /// The counters.
+    pub counts: Counts,
+}
+
+/// What a person does to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It was before their eyes.
+    Seen,
+    /// They read it. What is read has been seen.
+    Read,
+    /// They want to come back to it.
+    Unread,
+    /// They put it away.
+    Archived,
+}
+
+impl Mark {
+    /// The mark of that name.
+    pub fn from_name(name: &str) -> Option<Mark> {
+        match name {
+            "seen" => Some(Mark::Seen),
+            "read" => Some(Mark::Read),
+            "unread" => Some(Mark::Unread),
+            "archived" => Some(Mark::Archived),
+            _ => None,
+        }
+    }
+
+    /// The name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mark::Seen => "seen",
+            Mark::Read => "read",
+            Mark::Unread => "unread",
+            Mark::Archived => "archived",
+        }
+    }
+
+    fn apply(self, marks: Marks) -> Marks {
+        match self {
+            Mark::Seen => Marks { seen: true, ..marks },
+            Mark::Read => Marks { seen: true, read: true, ..marks },
+            Mark::Unread => Marks { read: false, archived: false, ..marks },
+            Mark::Archived => Marks { archived: true, ..marks },
+        }
+    }
+}
+
+/// Which lines of an inbox are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shelf {
+    /// Those that are not put away.
+    All,
+    /// Of those, the unread.
+    Unread,
+    /// Those that are put away.
+    Archived,
+    /// Every notification that concerns the person, in the inbox or not.
+    Everything,
+}
+
+impl Shelf {
+    fn holds(self, marks: Marks) -> bool {
+        match self {
+            Shelf::All => marks.listed && !marks.archived,
+            Shelf::Unread => marks.listed && !marks.archived && !marks.read,
+            Shelf::Archived => marks.listed && marks.archived,
+            Shelf::Everything => true,
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct LineV1 {
+    key: [u8; 16],
+    /// Listed 1, seen 2, read 4, archived 8.
+    marks: u8,
+    total: u64,
+    unread: u64,
+    unseen: u64,
+}
+
+impl Record for LineV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "inbox line";
+}
+
+impl LineV1 {
+    fn marks(&self) -> Marks {
+        let bit = |bit| self.marks & bit != 0;
+        Marks { listed: bit(1), seen: bit(2), read: bit(4), archived: bit(8) }
+    }
+
+    fn set_marks(&mut self, marks: Marks) {
+        self.marks = u8::from(marks.listed)
+            | u8::from(marks.seen) << 1
+            | u8::from(marks.read) << 2
+            | u8::from(marks.archived) << 3;
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { total: self.total, unread: self.unread, unseen: self.unseen }
+    }
+
+    fn set_counts(&mut self, counts: Counts) {
+        (self.total, self.unread, self.unseen) = (counts.total, counts.unread, counts.unseen);
+    }
+}
+
+/// The most lines that one page looks at, or that one write marks.
+const LINES_MAX: usize = 1_000;
+
+fn lines_end(user: &str) -> Vec<u8> {
+    let mut end = keys::inbox_of(user);
+    end.extend_from_slice(&[0xff; 9]);
+    end
+}
+
+fn newest(read: &impl Read, user: &str) -> Answer<Option<(u64, LineV1)>> {
+    let mut found = None;
+    read.scan(&keys::inbox_of(user), &lines_end(user), true, &mut |key, value| {
+        found = Some((keys::last_u64(key).unwrap_or(0), read.open_value(key, value)?));
+        Ok(false)
+    })?;
+    Ok(found)
+}
+
+fn head(read: &impl Read, user: &str) -> Answer<Head> {
+    let newest = newest(read, user)?;
+    Ok(newest.map_or_else(Head::default, |(offset, line)| Head { offset, counts: line.counts() }))
+}
+
+impl Store {
+    /// Where a person's inbox stands.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn inbox_head(&self, user: &str) -> Answer<Head> {
+        let user = user.to_owned();
+        self.read(move |view| head(view, &user)).await
+    }
+
+    /// A page of a person's inbox, newest first, of what is older than `before` and that `wanted` takes.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn inbox(
+        &self,
+        user: &str,
+        shelf: Shelf,
+        before: Option<u64>,
+        limit: usize,
+        wanted: impl Fn(&Accepted) -> bool + Send + 'static,
+    ) -> Answer<Page<Entry>> {
+        let user = user.to_owned();
+        self.read(move |view| {
+            let to = before.map_or_else(|| lines_end(&user), |before| keys::inbox_line(&user, before));
+            let (mut items, mut looked_at, mut last, mut more) = (Vec::new(), 0, 0, false);
+            view.scan(&keys::inbox_of(&user), &to, true, &mut |key, value| {
+                if items.len() == limit || looked_at == LINES_MAX {
+                    more = true;
+                    return Ok(false);
+                }
+                looked_at += 1;
+                last = keys::last_u64(key).unwrap_or(0);
+                let line: LineV1 = view.open_value(key, value)?;
+                if shelf.holds(line.marks())
+                    && let Some(accepted) = notifications::get(view, Uuid::from_bytes(line.key))?
+                    && wanted(&accepted)
+                {
+                    items.push(Entry { accepted, marks: line.marks() });
+                }
+                Ok(true)
+            })?;
+            Ok(Page { items, next: more.then(|| last.to_string()) })
+        })
+        .await
+    }
+
+    /// What came into a person's inbox after the offset `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn inbox_since(&self, user: &str, after: u64, limit: usize) -> Answer<Vec<Entry>> {
+        let user = user.to_owned();
+        self.read(move |view| {
+            let from = keys::inbox_line(&user, after.saturating_add(1));
+            let mut entries = Vec::new();
+            view.scan(&from, &lines_end(&user), false, &mut |key, value| {
+                let line: LineV1 = view.open_value(key, value)?;
+                if line.marks().listed
+                    && let Some(accepted) = notifications::get(view, Uuid::from_bytes(line.key))?
+                {
+                    entries.push(Entry { accepted, marks: line.marks() });
+                }
+                Ok(entries.len() < limit)
+            })?;
+            Ok(entries)
+        })
+        .await
+    }
+}
+
+impl Store {
+    /// What a due delivery needs to know: the notification, its person, and the marks of its line.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn delivery(&self, key: Uuid) -> Answer<Option<(Accepted, User, Marks)>> {
+        self.read(move |view| {
+            let Some(accepted) = notifications::get(view, key)? else { return Ok(None) };
+            let user_id = &accepted.notification.user_id;
+            let user =
+                users::get(view, user_id)?.unwrap_or_else(|| User { id: user_id.clone(), ..User::default() });
+            let line: Option<LineV1> = view.get(&keys::inbox_line(user_id, accepted.offset))?;
+            let marks = line.map_or_else(Marks::default, |line| line.marks());
+            Ok(Some((accepted, user, marks)))
+        })
+        .await
+    }
+}
+
+impl Txn<'_> {
+    /// Where a person's inbox stands.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn inbox_head(&self, user: &str) -> Answer<Head> {
+        head(self, user)
+    }
+
+    /// Appends a line at the person's next offset and gives where the inbox stands then.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn push_line(&mut self, user: &str, key: Uuid, listed: bool) -> Answer<Head> {
+        let before = self.inbox_head(user)?;
+        let marks = Marks { listed, ..Marks::default() };
+        let after = Head { offset: before.offset + 1, counts: before.counts.apply(Marks::default(), marks) };
+        let mut line = LineV1 { key: *key.as_bytes(), marks: 0, total: 0, unread: 0, unseen: 0 };
+        line.set_marks(marks);
+        line.set_counts(after.counts);
+        self.put(keys::inbox_line(user, after.offset), &line);
+        Ok(after)
+    }
+
+    /// Moves an unlisted line to the end of the inbox and lists it: a notification that was held comes in now.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn relist_line(&mut self, user: &str, offset: u64, key: Uuid) -> Answer<Head> {
+        let head = self.push_line(user, key, true)?;
+        self.remove_short(keys::inbox_line(user, offset));
+        Ok(head)
+    }
+
+    /// Marks the lines at `offsets` and gives the counters after it and the offsets whose marks changed.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn mark_lines(&mut self, user: &str, offsets: &[u64], mark: Mark) -> Answer<(Counts, Vec<u64>)> {
+        let Some((newest_offset, _)) = newest(self, user)? else {
+            return Ok((Counts::default(), Vec::new()));
+        };
+        let mut counts = self.inbox_head(user)?.counts;
+        let mut changed = Vec::new();
+        for offset in offsets {
+            let key = keys::inbox_line(user, *offset);
+            let Some(mut line) = self.get::<LineV1>(&key)? else { continue };
+            let (before, after) = (line.marks(), mark.apply(line.marks()));
+            if !before.listed || before == after {
+                continue;
+            }
+            counts = counts.apply(before, after);
+            line.set_marks(after);
+            self.put(key, &line);
+            changed.push(*offset);
+        }
+        if !changed.is_empty() {
+            let key = keys::inbox_line(user, newest_offset);
+            if let Some(mut line) = self.get::<LineV1>(&key)? {
+                line.set_counts(counts);
+                self.put(key, &line);
+            }
+        }
+        Ok((counts, changed))
+    }
+
+    /// Offsets below `before` whose lines `mark` would change, newest first, and where to go on looking.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn lines_to_mark(&self, user: &str, mark: Mark, before: u64) -> Answer<(Vec<u64>, Option<u64>)> {
+        let (mut offsets, mut looked_at, mut next) = (Vec::new(), 0, None);
+        self.scan(&keys::inbox_of(user), &keys::inbox_line(user, before), true, &mut |key, value| {
+            let offset = keys::last_u64(key).unwrap_or(0);
+            if looked_at == LINES_MAX {
+                next = Some(offset + 1);
+                return Ok(false);
+            }
+            looked_at += 1;
+            let marks = self.open_value::<LineV1>(key, value)?.marks();
+            if marks.listed && !marks.archived && mark.apply(marks) != marks {
+                offsets.push(offset);
+            }
+            Ok(true)
+        })?;
+        Ok((offsets, next))
+    }
+
+    /// Removes the newest lines of a person with all that is stored of their notifications, at most `limit`; answers how
+    /// many there were.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn erase_lines(&mut self, user: &str, limit: usize) -> Answer<usize> {
+        let mut found = Vec::new();
+        self.scan(&keys::inbox_of(user), &lines_end(user), true, &mut |key, value| {
+            found.push((key.to_vec(), Uuid::from_bytes(self.open_value::<LineV1>(key, value)?.key)));
+            Ok(found.len() < limit)
+        })?;
+        let count = found.len();
+        for (line, key) in found {
+            self.erase_notification(key)?;
+            self.remove_short(line);
+        }
+        Ok(count)
+    }
+
+    /// The notification at an offset.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn line_key(&self, user: &str, offset: u64) -> Result<Option<Uuid>, StoreError> {
+        Ok(self.get::<LineV1>(&keys::inbox_line(user, offset))?.map(|line| Uuid::from_bytes(line.key)))
+    }
+}

@@ -1,0 +1,146 @@
+//! The catalogue of key spaces: the first byte of a key says what it is, the rest sorts as it is asked for.
+//!
+//! | space | key | value |
+//! |---|---|---|
+//! | `m` | name | store-wide facts: format, epoch |
+//! | `u` | user id | the person and their preferences |
+//! | `n` | notification key (UUIDv7) | the notification and its plan; grows at its right edge |
+//! | `i` | user id, 0, offset | one inbox line: notification key, marks, running counters |
+//! | `d` | channel, due instant, rank, notification key | a delivery that is still to be made: the due index |
+//! | `a` | notification key, number | what happened after the plan: attempts, marks, changes |
+//! | `x` | sender's id | the notification key that it stands for |
+//! | `s` | hour, hash | an answer kept for its idempotency key |
+//! | `k` | key id | an API key's hash and rights |
+//! | `c` | capture id (UUIDv7) | a message that a channel in capture mode kept |
+//! | `z` | key, number | a further piece of a value that is too long for one |
+
+use uuid::Uuid;
+
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::notification::Priority;
+
+pub(super) const META: u8 = b'm';
+pub(super) const USER: u8 = b'u';
+pub(super) const NOTIFICATION: u8 = b'n';
+pub(super) const INBOX: u8 = b'i';
+pub(super) const DUE: u8 = b'd';
+pub(super) const EVENT: u8 = b'a';
+pub(super) const GIVEN_ID: u8 = b'x';
+pub(super) const IDEMPOTENCY: u8 = b's';
+pub(super) const API_KEY: u8 = b'k';
+pub(super) const CAPTURE: u8 = b'c';
+pub(super) const PIECE: u8 = b'z';
+
+pub(super) fn named(space: u8, name: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(space);
+    key.extend_from_slice(name);
+    key
+}
+
+pub(super) fn notification(key: Uuid) -> Vec<u8> {
+    named(NOTIFICATION, key.as_bytes())
+}
+
+/// All lines of one person. The zero byte cannot be in a user id, so no id is another's prefix.
+pub(super) fn inbox_of(user: &str) -> Vec<u8> {
+    let mut key = named(INBOX, user.as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn inbox_line(user: &str, offset: u64) -> Vec<u8> {
+    let mut key = inbox_of(user);
+    key.extend_from_slice(&offset.to_be_bytes());
+    key
+}
+
+pub(super) fn events_of(key: Uuid) -> Vec<u8> {
+    named(EVENT, key.as_bytes())
+}
+
+pub(super) fn event(key: Uuid, number: u16) -> Vec<u8> {
+    let mut bytes = events_of(key);
+    bytes.extend_from_slice(&number.to_be_bytes());
+    bytes
+}
+
+/// The lane of one channel in the due index.
+pub(super) fn due_lane(channel: Channel) -> Vec<u8> {
+    vec![DUE, channel_byte(channel)]
+}
+
+/// A line of the due index. Earlier before later, then urgent before calm, then older before newer.
+pub(super) fn due(channel: Channel, at: Millis, priority: Priority, key: Uuid) -> Vec<u8> {
+    let mut bytes = due_lane(channel);
+    bytes.extend_from_slice(&u64::try_from(at).unwrap_or(0).to_be_bytes());
+    bytes.push(3 - priority_byte(priority));
+    bytes.extend_from_slice(key.as_bytes());
+    bytes
+}
+
+/// The instant and the notification of a line of the due index.
+pub(super) fn read_due(key: &[u8]) -> Option<(Millis, Uuid)> {
+    let at = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
+    Some((i64::try_from(at).ok()?, Uuid::from_slice(key.get(11..27)?).ok()?))
+}
+
+pub(super) fn channel_byte(channel: Channel) -> u8 {
+    match channel {
+        Channel::InApp => 0,
+        Channel::Email => 1,
+        Channel::BrowserPush => 2,
+        Channel::Sms => 3,
+        Channel::Webhook => 4,
+    }
+}
+
+pub(super) fn priority_byte(priority: Priority) -> u8 {
+    match priority {
+        Priority::Low => 0,
+        Priority::Medium => 1,
+        Priority::High => 2,
+        Priority::Critical => 3,
+    }
+}
+
+pub(super) fn priority_of(byte: u8) -> Option<Priority> {
+    Priority::ALL.get(usize::from(byte)).copied()
+}
+
+/// The last eight bytes of a key as a number: an inbox line's offset.
+pub(super) fn last_u64(key: &[u8]) -> Option<u64> {
+    let at = key.len().checked_sub(8)?;
+    Some(u64::from_be_bytes(key.get(at..)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_due_sooner_or_matters_more_sorts_first() {
+        let key = Uuid::from_u128(7);
+        let line = |at, priority| due(Channel::Email, at, priority, key);
+        assert!(line(1, Priority::Low) < line(2, Priority::Critical));
+        assert!(line(2, Priority::Critical) < line(2, Priority::High));
+        assert!(line(2, Priority::High) < line(2, Priority::Low));
+    }
+
+    proptest! {
+        #[test]
+        fn a_due_key_gives_back_what_it_was_made_of(at in 0i64..i64::MAX, id in any::<u128>()) {
+            let key = Uuid::from_u128(id);
+            prop_assert_eq!(read_due(&due(Channel::Sms, at, Priority::High, key)), Some((at, key)));
+        }
+
+        #[test]
+        fn one_persons_lines_never_fall_into_anothers(a in "[a-z@.]{1,8}", b in "[a-z@.]{1,8}", offset: u64) {
+            prop_assume!(a != b);
+            prop_assert!(!inbox_line(&a, offset).starts_with(&inbox_of(&b)));
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Opening the store, and refusing to where that would hide a loss.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::codec::{Record, decode, encode};
+use super::commit::{StoreError, Txn, View, Writer, WriterFigures};
+use super::keys;
+use crate::supervise::Supervisor;
+
+/// The version of the layout of keys and records that this program writes.
+const FORMAT: u32 = 1;
+/// The directory under the data directory that sled has to itself.
+const SLED_DIR: &str = "store";
+/// The file beside it that says that there is a store, so that an empty one in its place is noticed.
+const MARKER: &str = "store.id";
+/// Reads at the same time; more would only take the writer's share of the machine.
+const READERS_MAX: usize = 8;
+
+/// Where the store is and how much memory it may take.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data directory. It is made where it is missing.
+    pub path: PathBuf,
+    /// Bytes of memory for pages that have been read.
+    pub cache_bytes: u64,
+}
+
+/// Why the store cannot be opened, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory cannot be made or written.
+    #[error(
+        "failed to prepare the data directory {path}: {source}; check that it exists and belongs to the user that runs belfry"
+    )]
+    Directory {
+        /// The directory or file in question.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Another process has it open.
+    #[error("failed to open the store in {0}: another process is using it; stop the other belfry first")]
+    InUse(PathBuf),
+    /// sled cannot read what is there.
+    #[error(
+        "failed to open the store in {path}: {source}; keep a copy of the directory, then restore a backup or move it away to start empty"
+    )]
+    Unreadable {
+        /// The data directory.
+        path: PathBuf,
+        /// What sled says.
+        source: sled::Error,
+    },
+    /// There was a store, and what opened is not it.
+    #[error(
+        "refusing to start: {path} had a store and {found}; its data may be damaged or gone. Keep a copy of the directory, then restore a backup; or remove {marker} to start empty on purpose"
+    )]
+    Lost {
+        /// The data directory.
+        path: PathBuf,
+        /// What was found instead.
+        found: String,
+        /// The marker file.
+        marker: PathBuf,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "refusing to start: the store in {path} has format {found} and this program knows format {FORMAT}; install the newer belfry again"
+    )]
+    Newer {
+        /// The data directory.
+        path: PathBuf,
+        /// The format that was found.
+        found: u32,
+    },
+    /// The writer thread cannot be started.
+    #[error("failed to start the store's writer thread: {0}")]
+    Thread(io::Error),
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct About {
+    format: u32,
+    epoch: [u8; 16],
+}
+
+impl Record for About {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "store";
+}
+
+/// The open store. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    tree: sled::Db,
+    writer: Writer,
+    readers: Arc<Semaphore>,
+    supervisor: Supervisor,
+    epoch: Uuid,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the store, or makes one where there has never been one. Blocks; call it before the server listens.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: above all, it refuses where a marker says that there was a store and none is found.
+    pub fn open(options: &Options, supervisor: &Supervisor) -> Result<Store, OpenError> {
+        let dir = options.path.join(SLED_DIR);
+        let marker = options.path.join(MARKER);
+        prepare(&options.path, &dir)?;
+        let unreadable = |source| OpenError::Unreadable { path: options.path.clone(), source };
+        let tree = sled::Config::new()
+            .path(&dir)
+            .cache_capacity(options.cache_bytes)
+            .flush_every_ms(Some(10_000))
+            .open()
+            .map_err(|source| match &source {
+                sled::Error::Io(error) if error.to_string().contains("lock") => {
+                    OpenError::InUse(options.path.clone())
+                }
+                _ => unreadable(source),
+            })?;
+        let lost =
+            |found: String| OpenError::Lost { path: options.path.clone(), found, marker: marker.clone() };
+        let known = read_marker(&marker)?;
+        let about_key = keys::named(keys::META, b"about");
+        let about: Option<About> = match tree.get(&about_key).map_err(unreadable)? {
+            Some(bytes) => Some(decode(&bytes).map_err(|error| lost(error.to_string()))?),
+            None => None,
+        };
+        let epoch = match (known, about) {
+            (Some(_), None) => return Err(lost("an empty one opened".to_owned())),
+            (Some(known), Some(about)) if known != Uuid::from_bytes(about.epoch) => {
+                return Err(lost("a different one opened".to_owned()));
+            }
+            (_, Some(about)) if about.format > FORMAT => {
+                return Err(OpenError::Newer { path: options.path.clone(), found: about.format });
+            }
+            (_, Some(about)) => Uuid::from_bytes(about.epoch),
+            (None, None) => {
+                let epoch = fresh_epoch();
+                let about = About { format: FORMAT, epoch: *epoch.as_bytes() };
+                tree.insert(&about_key, encode(&about)).map_err(unreadable)?;
+                epoch
+            }
+        };
+        tree.flush().map_err(unreadable)?;
+        let log = settle(&options.path, &dir)?;
+        if known.is_none() {
+            write_marker(&options.path, &marker, epoch)?;
+        }
+        let (writer, run) = Writer::new((*tree).clone(), log);
+        supervisor.thread("store-writer", run).map_err(OpenError::Thread)?;
+        Ok(Store {
+            tree,
+            writer,
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
+            supervisor: supervisor.clone(),
+            epoch,
+            path: options.path.clone(),
+        })
+    }
+
+    /// Runs `work` on the writer thread and answers once what it wrote is durable. An error from `work` leaves nothing
+    /// written. `work` must neither wait nor send.
+    ///
+    /// # Errors
+    /// What `work` gives, or a [`StoreError`] where the store is overloaded or takes no writes.
+    pub async fn commit<T, E>(
+        &self,
+        work: impl FnOnce(&mut Txn<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.commit(work).await
+    }
+
+    /// Runs a read on a blocking thread.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&View<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed = || StoreError::Unavailable("the store is closed".into());
+        let _reader = self.readers.acquire().await.map_err(|_| closed())?;
+        let tree = self.tree.clone();
+        self.supervisor
+            .blocking("store-read", move || work(&View(&tree)))
+            .await
+            .unwrap_or_else(|| Err(StoreError::Damaged("a read failed inside; see the log".into())))
+    }
+
+    /// The store's own id: what it was made as. Offsets are comparable within one epoch only.
+    pub fn epoch(&self) -> Uuid {
+        self.epoch
+    }
+
+    /// The data directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Why the store takes no writes, if it does not.
+    pub fn broken(&self) -> Option<Arc<str>> {
+        self.writer.broken()
+    }
+
+    /// What the writer has done so far.
+    pub fn figures(&self) -> &WriterFigures {
+        &self.writer.figures
+    }
+
+    /// The bytes that it takes on the disk. Looks at the files: not for a hot path.
+    pub async fn bytes_on_disk(&self) -> u64 {
+        let tree = self.tree.clone();
+        self.supervisor.blocking("store-size", move || tree.size_on_disk().unwrap_or(0)).await.unwrap_or(0)
+    }
+}
+
+fn fresh_epoch() -> Uuid {
+    let mut bytes = [0; 16];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .expect("the operating system has random bytes");
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+fn prepare(path: &Path, dir: &Path) -> Result<(), OpenError> {
+    let directory = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Directory { path, source }
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(directory(dir))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(directory(path))?;
+    // A snapshot that was being written when the power went is garbage that sled would read.
+    for entry in fs::read_dir(dir).map_err(directory(dir))? {
+        let file = entry.map_err(directory(dir))?.path();
+        if file.extension().is_some_and(|end| end == "generating") {
+            fs::remove_file(&file).map_err(directory(&file))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes what sled has just created survive a power cut, and gives the handle of its log to sync from now on.
+fn settle(path: &Path, dir: &Path) -> Result<File, OpenError> {
+    let directory = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Directory { path, source }
+    };
+    let mut log = None;
+    for name in ["conf", "db"] {
+        let file = dir.join(name);
+        let open = File::open(&file).map_err(directory(&file))?;
+        open.set_permissions(fs::Permissions::from_mode(0o600)).map_err(directory(&file))?;
+        open.sync_all().map_err(directory(&file))?;
+        log = Some(open);
+    }
+    let parent = path.canonicalize().ok().and_then(|full| full.parent().map(Path::to_owned));
+    for dir in [Some(dir.to_owned()), Some(path.to_owned()), parent].into_iter().flatten() {
+        // A parent that may not be opened is not ours to sync.
+        if let Ok(open) = File::open(&dir) {
+            open.sync_all().map_err(directory(&dir))?;
+        }
+    }
+    log.ok_or_else(|| directory(dir)(io::Error::other("sled made no log")))
+}
+
+fn read_marker(marker: &Path) -> Result<Option<Uuid>, OpenError> {
+    match fs::read_to_string(marker) {
+        // A marker that cannot be read still says that there was a store.
+        Ok(text) => Ok(Some(Uuid::parse_str(text.trim()).unwrap_or(Uuid::nil()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OpenError::Directory { path: marker.to_owned(), source }),
+    }
+}
+
+fn write_marker(path: &Path, marker: &Path, epoch: Uuid) -> Result<(), OpenError> {
+    let write = || -> io::Result<()> {
+        use std::io::Write;
+        let mut file = tempfile::NamedTempFile::new_in(path)?;
+        writeln!(file, "{epoch}")?;
+        file.as_file().sync_all()?;
+        file.persist(marker).map_err(|error| error.error)?;
+        File::open(path)?.sync_all()
+    };
+    write().map_err(|source| OpenError::Directory { path: marker.to_owned(), source })
+}

@@ -1,0 +1,138 @@
+//! Deliveries that are still to be made: the due index, the only timeline that there is.
+//!
+//! Each channel has a lane of its own, so that a channel that is stuck holds up nobody else. A line is removed in the
+//! same commit that records what the attempt came to, so a crash can repeat the attempt in flight and nothing more.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::codec::Record;
+use super::commit::{Answer, Read, StoreError, Txn};
+use super::keys;
+use super::open::Store;
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::notification::{Accepted, Priority, Verdict};
+
+/// A delivery that is due at an instant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Due {
+    /// The channel.
+    pub channel: Channel,
+    /// When.
+    pub at: Millis,
+    /// How much it matters.
+    pub priority: Priority,
+    /// Which notification.
+    pub key: Uuid,
+    /// Attempts made so far.
+    pub attempts: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DueV1 {
+    priority: u8,
+    attempts: u32,
+}
+
+impl Record for DueV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "due";
+}
+
+/// What the front of a lane looks like.
+#[derive(Debug, Default)]
+pub struct Front {
+    /// Lines that are due, the most urgent first.
+    pub due: Vec<Due>,
+    /// When the first line after them is due.
+    pub next: Option<Millis>,
+}
+
+fn lane_end(channel: Channel) -> Vec<u8> {
+    let mut end = keys::due_lane(channel);
+    end.extend_from_slice(&[0xff; 26]);
+    end
+}
+
+impl Store {
+    /// The lines of `channel` that are due at `now`, at most `limit`, without those that `taken` names.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn due(
+        &self,
+        channel: Channel,
+        now: Millis,
+        limit: usize,
+        taken: impl Fn(Uuid) -> bool + Send + 'static,
+    ) -> Answer<Front> {
+        self.read(move |view| {
+            let mut front = Front::default();
+            view.scan(&keys::due_lane(channel), &lane_end(channel), false, &mut |at, value| {
+                let Some((instant, key)) = keys::read_due(at) else { return Ok(true) };
+                if instant > now || front.due.len() == limit {
+                    front.next = Some(instant);
+                    return Ok(false);
+                }
+                if !taken(key) {
+                    let line: DueV1 = view.open_value(at, value)?;
+                    let priority = keys::priority_of(line.priority).unwrap_or_default();
+                    front.due.push(Due { channel, at: instant, priority, key, attempts: line.attempts });
+                }
+                Ok(true)
+            })?;
+            Ok(front)
+        })
+        .await
+    }
+}
+
+impl Txn<'_> {
+    /// Writes a line.
+    pub fn put_due(&mut self, due: &Due) {
+        let line = DueV1 { priority: keys::priority_byte(due.priority), attempts: due.attempts };
+        self.put(keys::due(due.channel, due.at, due.priority, due.key), &line);
+    }
+
+    /// Removes a line.
+    pub fn remove_due(&mut self, due: &Due) {
+        self.remove_short(keys::due(due.channel, due.at, due.priority, due.key));
+    }
+
+    /// Whether a line is still there: it is gone once it has been delivered or withdrawn.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn is_due(&self, due: &Due) -> Result<bool, StoreError> {
+        Ok(self.raw(&keys::due(due.channel, due.at, due.priority, due.key))?.is_some())
+    }
+
+    /// What of a notification is still to be delivered. Where each line stands follows from its plan and events.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn due_of(&self, accepted: &Accepted) -> Answer<Vec<Due>> {
+        let events = self.events(accepted.key)?;
+        let mut lines = Vec::new();
+        for decision in &accepted.decisions {
+            let planned = match &decision.verdict {
+                Verdict::Send => accepted.accepted_at,
+                Verdict::Deferred { until, .. } => *until,
+                Verdict::Skipped { .. } => continue,
+            };
+            let moved = events.iter().rev().find(|event| event.channel == decision.channel);
+            let due = Due {
+                channel: decision.channel,
+                at: moved.and_then(|event| event.not_before).unwrap_or(planned),
+                priority: accepted.notification.priority,
+                key: accepted.key,
+                attempts: 0,
+            };
+            if self.is_due(&due)? {
+                lines.push(due);
+            }
+        }
+        Ok(lines)
+    }
+}

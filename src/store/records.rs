@@ -1,0 +1,254 @@
+//! The stored shapes. Fields may only change by a new version of the record: see [`super::codec`].
+//!
+//! bincode needs plain shapes: no skipped, flattened or untagged fields, and free-form JSON as text.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::codec::{CodecError, Record};
+use super::keys;
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::delivery::Reason;
+use crate::model::notification::{Accepted, Action, Decision, Notification, Verdict};
+use crate::model::preferences::{Choice, Preferences};
+use crate::model::quiet_hours::QuietHours;
+use crate::model::user::User;
+
+/// A notification and what was decided for it, written once.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct NotificationV1 {
+    given_id: Option<String>,
+    pub(super) user_id: String,
+    kind: String,
+    title: String,
+    message: String,
+    priority: u8,
+    category: String,
+    timestamp: Option<Millis>,
+    accepted_at: Millis,
+    action: Option<(String, String)>,
+    metadata: Option<String>,
+    channels: Option<Vec<Channel>>,
+    send_at: Option<Millis>,
+    expires_at: Option<Millis>,
+    pub(super) offset: u64,
+    decisions: Vec<(Channel, VerdictV1)>,
+    quiet_hours_overridden: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum VerdictV1 {
+    Send,
+    Deferred { until: Millis, reason: Reason, because: String },
+    Skipped { reason: Reason },
+}
+
+impl Record for NotificationV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "notification";
+}
+
+impl From<&Accepted> for NotificationV1 {
+    fn from(accepted: &Accepted) -> NotificationV1 {
+        let n = accepted.notification.clone();
+        NotificationV1 {
+            given_id: n.given_id,
+            user_id: n.user_id,
+            kind: n.kind,
+            title: n.title,
+            message: n.message,
+            priority: keys::priority_byte(n.priority),
+            category: n.category,
+            timestamp: n.timestamp,
+            accepted_at: accepted.accepted_at,
+            action: n.action.map(|action| (action.label, action.url)),
+            metadata: n.metadata,
+            channels: n.channels,
+            send_at: n.send_at,
+            expires_at: n.expires_at,
+            offset: accepted.offset,
+            decisions: accepted.decisions.iter().map(|d| (d.channel, VerdictV1::from(&d.verdict))).collect(),
+            quiet_hours_overridden: accepted.quiet_hours_overridden,
+        }
+    }
+}
+
+impl NotificationV1 {
+    pub(super) fn into_accepted(self, key: Uuid) -> Result<Accepted, CodecError> {
+        let priority =
+            keys::priority_of(self.priority).ok_or(CodecError::Incomplete { name: NotificationV1::NAME })?;
+        Ok(Accepted {
+            key,
+            notification: Notification {
+                given_id: self.given_id,
+                user_id: self.user_id,
+                kind: self.kind,
+                title: self.title,
+                message: self.message,
+                priority,
+                category: self.category,
+                timestamp: self.timestamp,
+                action: self.action.map(|(label, url)| Action { label, url }),
+                metadata: self.metadata,
+                channels: self.channels,
+                send_at: self.send_at,
+                expires_at: self.expires_at,
+            },
+            accepted_at: self.accepted_at,
+            offset: self.offset,
+            decisions: self
+                .decisions
+                .into_iter()
+                .map(|(channel, verdict)| Decision { channel, verdict: verdict.into() })
+                .collect(),
+            quiet_hours_overridden: self.quiet_hours_overridden,
+        })
+    }
+}
+
+impl From<&Verdict> for VerdictV1 {
+    fn from(verdict: &Verdict) -> VerdictV1 {
+        match verdict.clone() {
+            Verdict::Send => VerdictV1::Send,
+            Verdict::Deferred { until, reason, because } => VerdictV1::Deferred { until, reason, because },
+            Verdict::Skipped { reason } => VerdictV1::Skipped { reason },
+        }
+    }
+}
+
+impl From<VerdictV1> for Verdict {
+    fn from(verdict: VerdictV1) -> Verdict {
+        match verdict {
+            VerdictV1::Send => Verdict::Send,
+            VerdictV1::Deferred { until, reason, because } => Verdict::Deferred { until, reason, because },
+            VerdictV1::Skipped { reason } => Verdict::Skipped { reason },
+        }
+    }
+}
+
+/// A person and their preferences.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct UserV1 {
+    email: Option<String>,
+    phone: Option<String>,
+    locale: Option<String>,
+    timezone: Option<String>,
+    attributes: Option<String>,
+    preferences: Option<PreferencesV1>,
+    created_at: Millis,
+    updated_at: Millis,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct PreferencesV1 {
+    channels: BTreeMap<Channel, bool>,
+    categories: BTreeMap<String, ChoiceV1>,
+    quiet_hours: QuietHoursV1,
+    updated_at: Option<Millis>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum ChoiceV1 {
+    Everywhere(bool),
+    PerChannel(BTreeMap<Channel, bool>),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct QuietHoursV1 {
+    enabled: bool,
+    start: u16,
+    end: u16,
+    timezone: String,
+    days: [bool; 7],
+    override_priorities: Vec<u8>,
+}
+
+impl Record for UserV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "user";
+}
+
+impl From<&User> for UserV1 {
+    fn from(user: &User) -> UserV1 {
+        let user = user.clone();
+        UserV1 {
+            email: user.email,
+            phone: user.phone,
+            locale: user.locale,
+            timezone: user.timezone,
+            attributes: user.attributes,
+            preferences: user.preferences.map(PreferencesV1::from),
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+        }
+    }
+}
+
+impl UserV1 {
+    pub(super) fn into_user(self, id: &str) -> User {
+        User {
+            id: id.to_owned(),
+            email: self.email,
+            phone: self.phone,
+            locale: self.locale,
+            timezone: self.timezone,
+            attributes: self.attributes,
+            preferences: self.preferences.map(Preferences::from),
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        }
+    }
+}
+
+impl From<Preferences> for PreferencesV1 {
+    fn from(preferences: Preferences) -> PreferencesV1 {
+        let quiet = preferences.quiet_hours;
+        let choice = |choice| match choice {
+            Choice::Everywhere(on) => ChoiceV1::Everywhere(on),
+            Choice::PerChannel(channels) => ChoiceV1::PerChannel(channels),
+        };
+        PreferencesV1 {
+            channels: preferences.channels,
+            categories: preferences.categories.into_iter().map(|(name, c)| (name, choice(c))).collect(),
+            quiet_hours: QuietHoursV1 {
+                enabled: quiet.enabled,
+                start: quiet.start,
+                end: quiet.end,
+                timezone: quiet.timezone,
+                days: quiet.days,
+                override_priorities: quiet.override_priorities.into_iter().map(keys::priority_byte).collect(),
+            },
+            updated_at: preferences.updated_at,
+        }
+    }
+}
+
+impl From<PreferencesV1> for Preferences {
+    fn from(stored: PreferencesV1) -> Preferences {
+        let quiet = stored.quiet_hours;
+        let choice = |choice| match choice {
+            ChoiceV1::Everywhere(on) => Choice::Everywhere(on),
+            ChoiceV1::PerChannel(channels) => Choice::PerChannel(channels),
+        };
+        Preferences {
+            channels: stored.channels,
+            categories: stored.categories.into_iter().map(|(name, c)| (name, choice(c))).collect(),
+            quiet_hours: QuietHours {
+                enabled: quiet.enabled,
+                start: quiet.start,
+                end: quiet.end,
+                timezone: quiet.timezone,
+                days: quiet.days,
+                override_priorities: quiet
+                    .override_priorities
+                    .into_iter()
+                    .filter_map(keys::priority_of)
+                    .collect(),
+            },
+            updated_at: stored.updated_at,
+        }
+    }
+}
