@@ -1,1 +1,173 @@
-//! Metrics.
+//! Every metric, typed, and the text that Prometheus reads (OpenMetrics 1.0).
+
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::model::channel::Channel;
+use crate::model::delivery::{Reason, Status};
+
+/// Where a delivery came to stand, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DeliveryLabels {
+    channel: &'static str,
+    status: &'static str,
+    reason: &'static str,
+}
+
+/// How a request was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    method: &'static str,
+    status: u16,
+}
+
+/// One channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ChannelLabels {
+    channel: &'static str,
+}
+
+/// What is read off the store and the hub when somebody asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readings {
+    /// Open live connections.
+    pub connections: u64,
+    /// Live messages sent so far.
+    pub messages_sent: u64,
+    /// Bytes that the store takes on the disk.
+    pub store_bytes: u64,
+    /// Writes so far.
+    pub store_writes: u64,
+    /// Flushes so far.
+    pub store_groups: u64,
+    /// Whether the store takes writes.
+    pub store_writable: bool,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+}
+
+/// The metrics of one process.
+pub struct Metrics {
+    registry: Registry,
+    notifications: Counter,
+    deliveries: Family<DeliveryLabels, Counter>,
+    attempt_seconds: Family<ChannelLabels, Histogram>,
+    requests: Family<RequestLabels, Counter>,
+    connections: Gauge,
+    messages_sent: Gauge,
+    store_bytes: Gauge,
+    store_writes: Gauge,
+    store_groups: Gauge,
+    store_writable: Gauge,
+    uptime: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// All at nought.
+    pub fn new() -> Metrics {
+        let attempt_seconds = Family::<ChannelLabels, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.001, 4.0, 8))
+        });
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("belfry"),
+            notifications: Counter::default(),
+            deliveries: Family::default(),
+            attempt_seconds,
+            requests: Family::default(),
+            connections: Gauge::default(),
+            messages_sent: Gauge::default(),
+            store_bytes: Gauge::default(),
+            store_writes: Gauge::default(),
+            store_groups: Gauge::default(),
+            store_writable: Gauge::default(),
+            uptime: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("notifications_accepted", "Notifications accepted", self.notifications.clone());
+        registry.register(
+            "deliveries",
+            "Deliveries that came to stand somewhere, by channel, status and reason",
+            self.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "attempt_duration",
+            "Time that one attempt took, by channel",
+            Unit::Seconds,
+            self.attempt_seconds.clone(),
+        );
+        registry.register("http_requests", "Requests answered, by method and status", self.requests.clone());
+        registry.register("connections", "Open live connections", self.connections.clone());
+        registry.register(
+            "live_messages_sent",
+            "Live messages sent since the start",
+            self.messages_sent.clone(),
+        );
+        registry.register_with_unit(
+            "store_size",
+            "Size of the store on disk",
+            Unit::Bytes,
+            self.store_bytes.clone(),
+        );
+        registry.register("store_writes", "Writes since the start", self.store_writes.clone());
+        registry.register("store_flushes", "Flushes since the start", self.store_groups.clone());
+        registry.register("store_writable", "1 while the store takes writes", self.store_writable.clone());
+        registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, self.uptime.clone());
+    }
+
+    /// A notification was accepted.
+    pub fn accepted(&self) {
+        self.notifications.inc();
+    }
+
+    /// A delivery came to stand somewhere.
+    pub fn delivery(&self, channel: Channel, status: Status, reason: Option<Reason>) {
+        let labels = DeliveryLabels {
+            channel: channel.name(),
+            status: status.name(),
+            reason: reason.map_or("", Reason::name),
+        };
+        self.deliveries.get_or_create(&labels).inc();
+    }
+
+    /// An attempt took that long.
+    pub fn attempt(&self, channel: Channel, seconds: f64) {
+        self.attempt_seconds.get_or_create(&ChannelLabels { channel: channel.name() }).observe(seconds);
+    }
+
+    /// A request was answered. Methods that are not HTTP's usual ones count together.
+    pub fn request(&self, method: &http::Method, status: u16) {
+        const METHODS: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+        let method = METHODS.into_iter().find(|name| *name == method.as_str()).unwrap_or("OTHER");
+        self.requests.get_or_create(&RequestLabels { method, status }).inc();
+    }
+
+    /// The text that Prometheus reads.
+    pub fn text(&self, readings: Readings) -> String {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.connections.set(signed(readings.connections));
+        self.messages_sent.set(signed(readings.messages_sent));
+        self.store_bytes.set(signed(readings.store_bytes));
+        self.store_writes.set(signed(readings.store_writes));
+        self.store_groups.set(signed(readings.store_groups));
+        self.store_writable.set(i64::from(readings.store_writable));
+        self.uptime.set(signed(readings.uptime_seconds));
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing into a String cannot fail");
+        text
+    }
+}
