@@ -1,0 +1,195 @@
+//! The one way in: a notification is recognised, planned and made durable in one commit, and only then answered.
+
+use uuid::Uuid;
+
+use super::plan::plan;
+use super::{Engine, Shared};
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::delivery::Status;
+use crate::model::ids::new_id;
+use crate::model::notification::{Accepted, Notification, Verdict};
+use crate::model::user::User;
+use crate::store::idempotency::{Kept, Slot};
+use crate::store::outbox::Due;
+use crate::store::{StoreError, Txn};
+
+use std::sync::Arc;
+
+/// A notification at the door.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// What was sent, checked.
+    pub notification: Notification,
+    /// A hash over what was sent, by which a repeated id is told from a misused one.
+    pub content: [u8; 16],
+}
+
+/// Why a submission is not taken.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AcceptError {
+    /// Its id belongs to another notification.
+    #[error("a notification with the id {id:?} exists and has other content")]
+    Conflict {
+        /// The id.
+        id: String,
+    },
+    /// It could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of one submission.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// It is new.
+    New(Accepted),
+    /// It is a repeat of one that was accepted before; nothing is sent twice.
+    Repeat(Accepted),
+}
+
+impl Taken {
+    /// The notification, as it was first accepted.
+    pub fn accepted(&self) -> &Accepted {
+        match self {
+            Taken::New(accepted) | Taken::Repeat(accepted) => accepted,
+        }
+    }
+}
+
+/// An answer to keep in the same commit, for the request's idempotency key.
+pub struct Keep {
+    /// What the request is recognised by.
+    pub slot: Slot,
+    /// Makes the answer from what was taken.
+    pub answer: Box<dyn FnOnce(&[Result<Taken, AcceptError>]) -> Kept + Send>,
+}
+
+impl Engine {
+    /// Accepts `submissions`, each for itself, in one commit. What is answered is on disk.
+    ///
+    /// # Errors
+    /// Where the store takes no writes; then none of them is accepted.
+    pub async fn accept(
+        &self,
+        submissions: Vec<Submission>,
+        keep: Option<Keep>,
+    ) -> Result<Vec<Result<Taken, AcceptError>>, StoreError> {
+        let now = self.now();
+        let shared = self.shared.clone();
+        self.shared
+            .store
+            .commit(move |txn| {
+                let mut taken = Vec::with_capacity(submissions.len());
+                for submission in submissions {
+                    match accept_one(&shared, txn, submission, now) {
+                        Err(AcceptError::Store(error)) => return Err(error),
+                        result => taken.push(result),
+                    }
+                }
+                if let Some(keep) = keep {
+                    let kept = (keep.answer)(&taken);
+                    txn.keep_answer(&keep.slot, now, &kept)?;
+                }
+                Ok(taken)
+            })
+            .await
+    }
+}
+
+fn accept_one(
+    shared: &Arc<Shared>,
+    txn: &mut Txn<'_>,
+    submission: Submission,
+    now: Millis,
+) -> Result<Taken, AcceptError> {
+    if let Some(id) = &submission.notification.given_id
+        && let Some(earlier) = recognise(txn, id, submission.content)?
+    {
+        return Ok(Taken::Repeat(earlier));
+    }
+    let notification = submission.notification;
+    let user = match txn.user(&notification.user_id)? {
+        Some(user) => user,
+        None => {
+            let user = User {
+                id: notification.user_id.clone(),
+                created_at: now,
+                updated_at: now,
+                ..User::default()
+            };
+            txn.put_user(&user)?;
+            user
+        }
+    };
+    let plan = plan(&notification, &user, &shared.rules.load().modes, now);
+    let listed = plan.decisions.iter().any(|d| d.channel == Channel::InApp && d.verdict == Verdict::Send);
+    let key = new_id(now);
+    let head = txn.push_line(&notification.user_id, key, listed)?;
+    let accepted = Accepted {
+        key,
+        notification,
+        accepted_at: now,
+        offset: head.offset,
+        decisions: plan.decisions,
+        quiet_hours_overridden: plan.quiet_hours_overridden,
+    };
+    txn.put_notification(&accepted, submission.content);
+    let mut wakes = false;
+    for due in lines(&accepted) {
+        txn.put_due(&due);
+        wakes = true;
+    }
+    let (shared, told) = (shared.clone(), accepted.clone());
+    txn.after(move || {
+        shared.metrics.accepted();
+        for decision in &told.decisions {
+            let (status, reason) = match (&decision.verdict, decision.channel) {
+                (Verdict::Send, Channel::InApp) => (Status::Delivered, None),
+                (Verdict::Send, _) => continue,
+                (Verdict::Deferred { reason, .. }, _) => (Status::Deferred, Some(*reason)),
+                (Verdict::Skipped { reason }, _) => (Status::Skipped, Some(*reason)),
+            };
+            shared.metrics.delivery(decision.channel, status, reason);
+        }
+        if listed {
+            shared.watcher.arrived(&told, head.counts);
+        }
+        if wakes {
+            shared.wake.notify_one();
+        }
+    });
+    Ok(Taken::New(accepted))
+}
+
+/// The notification that was accepted under `id` before, if it has the same content.
+fn recognise(txn: &Txn<'_>, id: &str, content: [u8; 16]) -> Result<Option<Accepted>, AcceptError> {
+    let conflict = || AcceptError::Conflict { id: id.to_owned() };
+    match txn.given_id(id)? {
+        Some((_, earlier)) if earlier != content => Err(conflict()),
+        Some((key, _)) => Ok(txn.notification(key)?),
+        // An id of the form that we make ourselves may already be somebody's.
+        None => match Uuid::parse_str(id) {
+            Ok(key) if txn.notification(key)?.is_some() => Err(conflict()),
+            Ok(_) | Err(_) => Ok(None),
+        },
+    }
+}
+
+/// What of a new notification is to be delivered, and when. What goes into the inbox at once is delivered already.
+fn lines(accepted: &Accepted) -> impl Iterator<Item = Due> + '_ {
+    accepted.decisions.iter().filter_map(|decision| {
+        let at = match (&decision.verdict, decision.channel) {
+            (Verdict::Send, Channel::InApp) | (Verdict::Skipped { .. }, _) => return None,
+            (Verdict::Send, _) => accepted.accepted_at,
+            (Verdict::Deferred { until, .. }, _) => *until,
+        };
+        Some(Due {
+            channel: decision.channel,
+            at,
+            priority: accepted.notification.priority,
+            key: accepted.key,
+            attempts: 0,
+        })
+    })
+}

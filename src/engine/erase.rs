@@ -1,0 +1,78 @@
+//! Forgetting a person, and withdrawing a notification.
+
+use uuid::Uuid;
+
+use super::Engine;
+use crate::model::delivery::{Reason, Status};
+use crate::store::StoreError;
+use crate::store::attempts::Event;
+
+/// Notifications erased in one write.
+const ERASED_LEN_MAX: usize = 200;
+
+impl Engine {
+    /// Removes everything that is stored of a person; answers whether there was anything.
+    ///
+    /// # Errors
+    /// Where the store takes no writes. What was removed by then stays removed; ask again.
+    pub async fn erase_user(&self, user: &str) -> Result<bool, StoreError> {
+        let mut erased = false;
+        loop {
+            let id = user.to_owned();
+            let (any, more) = self
+                .shared
+                .store
+                .commit(move |txn| {
+                    let erased = txn.erase_lines(&id, ERASED_LEN_MAX)?;
+                    if erased == ERASED_LEN_MAX {
+                        return Ok((true, true));
+                    }
+                    let known = txn.user(&id)?.is_some();
+                    txn.erase_captures(&id)?;
+                    txn.remove_user(&id)?;
+                    Ok::<_, StoreError>((known || erased > 0, false))
+                })
+                .await?;
+            erased |= any;
+            if !more {
+                return Ok(erased);
+            }
+        }
+    }
+
+    /// Withdraws what has not left yet of a notification; answers on how many channels.
+    ///
+    /// # Errors
+    /// Where the store takes no writes.
+    pub async fn cancel(&self, key: Uuid) -> Result<usize, StoreError> {
+        let (shared, now) = (self.shared.clone(), self.now());
+        self.shared
+            .store
+            .commit(move |txn| {
+                let Some(accepted) = txn.notification(key)? else { return Ok(0) };
+                let due = txn.due_of(&accepted)?;
+                for line in &due {
+                    txn.remove_due(line);
+                    let event = Event {
+                        at: now,
+                        channel: line.channel,
+                        status: Status::Canceled,
+                        reason: Some(Reason::Canceled),
+                        detail: None,
+                        attempt: false,
+                        not_before: None,
+                    };
+                    txn.push_event(key, &event)?;
+                }
+                let canceled = due.len();
+                txn.after(move || {
+                    for line in due {
+                        shared.metrics.delivery(line.channel, Status::Canceled, Some(Reason::Canceled));
+                    }
+                    shared.waiting.ring(key);
+                });
+                Ok::<_, StoreError>(canceled)
+            })
+            .await
+    }
+}

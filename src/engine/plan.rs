@@ -1,0 +1,279 @@
+//! The plan: a pure function of a notification, its person, the rules and an instant.
+//!
+//! The same function plans at acceptance, plans again when something held is released, and answers what would happen.
+
+use super::Modes;
+use crate::clock::Millis;
+use crate::model::channel::{Channel, Mode};
+use crate::model::delivery::Reason;
+use crate::model::notification::{Decision, Notification, Verdict};
+use crate::model::preferences::Preferences;
+use crate::model::user::User;
+
+/// What is to happen to a notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// One decision for each channel that was considered, in the order of [`Channel::ALL`].
+    pub decisions: Vec<Decision>,
+    /// Whether quiet hours held and its priority went over them.
+    pub quiet_hours_overridden: bool,
+}
+
+/// Plans `notification` for `user` at `now`. Considers the channels that it names, or else those that a person can
+/// have a preference for.
+pub fn plan(notification: &Notification, user: &User, modes: &Modes, now: Millis) -> Plan {
+    let defaults = Preferences::default();
+    let preferences = user.preferences.as_ref().unwrap_or(&defaults);
+    let considered = |channel: &Channel| match &notification.channels {
+        Some(named) => named.contains(channel),
+        None => Channel::PREFERRED.contains(channel),
+    };
+    let mut quiet_hours_overridden = false;
+    let decisions = Channel::ALL
+        .into_iter()
+        .filter(considered)
+        .map(|channel| {
+            let (verdict, overridden) = decide(notification, channel, user, preferences, modes, now);
+            quiet_hours_overridden |= overridden;
+            Decision { channel, verdict }
+        })
+        .collect();
+    Plan { decisions, quiet_hours_overridden }
+}
+
+/// The address of `user` on `channel`, where the channel has addresses.
+pub fn address(user: &User, channel: Channel, mode: Mode) -> Option<String> {
+    match channel {
+        Channel::InApp => Some(user.id.clone()),
+        Channel::Email => user.email.clone(),
+        Channel::Sms => user.phone.clone(),
+        // Where nothing leaves the machine the person's id says enough of whom it was for.
+        Channel::BrowserPush | Channel::Webhook => (mode == Mode::Capture).then(|| user.id.clone()),
+    }
+}
+
+fn decide(
+    notification: &Notification,
+    channel: Channel,
+    user: &User,
+    preferences: &Preferences,
+    modes: &Modes,
+    now: Millis,
+) -> (Verdict, bool) {
+    let skipped = |reason| (Verdict::Skipped { reason }, false);
+    // What the person said comes before what the server can do: it is what they will ask about.
+    if !preferences.wants_category(&notification.category, channel) {
+        return skipped(Reason::PreferenceCategoryOff);
+    }
+    if !preferences.wants_channel(channel) {
+        return skipped(Reason::PreferenceChannelOff);
+    }
+    if modes.of(channel) == Mode::Off {
+        return skipped(Reason::ChannelDisabled);
+    }
+    if address(user, channel, modes.of(channel)).is_none() {
+        return skipped(Reason::NoAddress);
+    }
+    if notification.expires_at.is_some_and(|at| at <= now) {
+        return skipped(Reason::Expired);
+    }
+    if let Some(until) = notification.send_at.filter(|at| *at > now) {
+        return (
+            Verdict::Deferred { until, reason: Reason::SendAt, because: "the sender's send_at".to_owned() },
+            false,
+        );
+    }
+    match preferences.quiet_hours.window_at(now) {
+        Some(window) if channel != Channel::InApp => {
+            if preferences.quiet_hours.overridden_by(notification.priority) {
+                return (Verdict::Send, true);
+            }
+            let verdict = Verdict::Deferred {
+                until: window.end,
+                reason: Reason::QuietHours,
+                because: preferences.quiet_hours.describe(),
+            };
+            (verdict, false)
+        }
+        Some(_) | None => (Verdict::Send, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::notification::Priority;
+    use crate::model::preferences::Choice;
+
+    const LIVE: Modes =
+        Modes { email: Mode::Live, browser_push: Mode::Capture, sms: Mode::Capture, webhook: Mode::Capture };
+
+    fn notification() -> Notification {
+        Notification {
+            given_id: None,
+            user_id: "anna".into(),
+            kind: "system_alert".into(),
+            title: "Disk".into(),
+            message: "full".into(),
+            priority: Priority::Medium,
+            category: "system".into(),
+            timestamp: None,
+            action: None,
+            metadata: None,
+            channels: None,
+            send_at: None,
+            expires_at: None,
+        }
+    }
+
+    fn anna() -> User {
+        User {
+            id: "anna".into(),
+            email: Some("anna@example.org".into()),
+            phone: Some("+491701234567".into()),
+            ..User::default()
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Preferences)) -> User {
+        let mut preferences = Preferences::default();
+        change(&mut preferences);
+        User { preferences: Some(preferences), ..anna() }
+    }
+
+    fn verdict(plan: &Plan, channel: Channel) -> &Verdict {
+        &plan.decisions.iter().find(|d| d.channel == channel).expect("a considered channel").verdict
+    }
+
+    fn skipped(reason: Reason) -> Verdict {
+        Verdict::Skipped { reason }
+    }
+
+    #[test]
+    fn by_default_in_app_and_mail_go_out_and_the_rest_is_explained() {
+        let plan = plan(&notification(), &anna(), &LIVE, 0);
+        assert_eq!(verdict(&plan, Channel::InApp), &Verdict::Send);
+        assert_eq!(verdict(&plan, Channel::Email), &Verdict::Send);
+        assert_eq!(verdict(&plan, Channel::Sms), &skipped(Reason::PreferenceChannelOff));
+        assert_eq!(verdict(&plan, Channel::BrowserPush), &skipped(Reason::PreferenceChannelOff));
+    }
+
+    #[test]
+    fn a_category_that_is_off_is_off_on_every_channel() {
+        let marketing = Notification { category: "marketing".into(), ..notification() };
+        let plan = plan(&marketing, &anna(), &LIVE, 0);
+        assert!(plan.decisions.iter().all(|d| d.verdict == skipped(Reason::PreferenceCategoryOff)));
+    }
+
+    #[test]
+    fn a_category_can_be_off_on_one_channel_alone() {
+        let user = with(|preferences| {
+            let choice = Choice::PerChannel(BTreeMap::from([(Channel::Email, false)]));
+            preferences.categories.insert("system".into(), choice);
+        });
+        let plan = plan(&notification(), &user, &LIVE, 0);
+        assert_eq!(verdict(&plan, Channel::Email), &skipped(Reason::PreferenceCategoryOff));
+        assert_eq!(verdict(&plan, Channel::InApp), &Verdict::Send);
+    }
+
+    #[test]
+    fn quiet_hours_hold_everything_but_the_inbox_until_their_end() {
+        let user = with(|preferences| preferences.quiet_hours.enabled = true);
+        let one_in_the_morning = 60 * 60 * 1_000;
+        let held = plan(&notification(), &user, &LIVE, one_in_the_morning);
+        assert_eq!(verdict(&held, Channel::InApp), &Verdict::Send);
+        let eight = 8 * 60 * 60 * 1_000;
+        assert!(matches!(verdict(&held, Channel::Email),
+            Verdict::Deferred { until, reason: Reason::QuietHours, .. } if *until == eight));
+        let critical = Notification { priority: Priority::Critical, ..notification() };
+        let overridden = plan(&critical, &user, &LIVE, one_in_the_morning);
+        assert_eq!(verdict(&overridden, Channel::Email), &Verdict::Send);
+        assert!(overridden.quiet_hours_overridden && !held.quiet_hours_overridden);
+    }
+
+    fn any_notification() -> impl Strategy<Value = Notification> {
+        (
+            prop::sample::select(&Priority::ALL[..]),
+            prop::sample::select(&["system", "marketing", "billing"][..]),
+            prop::option::of(prop::sample::subsequence(&Channel::ALL[..], 1..=5)),
+            prop::option::of(0i64..200_000_000),
+            prop::option::of(0i64..200_000_000),
+        )
+            .prop_map(|(priority, category, channels, send_at, expires_at)| Notification {
+                priority,
+                category: category.to_owned(),
+                channels,
+                send_at,
+                expires_at,
+                ..notification()
+            })
+    }
+
+    fn any_user() -> impl Strategy<Value = User> {
+        let channels = proptest::collection::btree_map(
+            prop::sample::select(&Channel::PREFERRED[..]),
+            any::<bool>(),
+            0..5,
+        );
+        (channels, any::<[bool; 4]>(), 0u16..1440, 0u16..1440).prop_map(|(channels, flags, start, end)| {
+            let mut user = with(|preferences| {
+                preferences.channels.extend(channels);
+                preferences.categories.insert("billing".into(), Choice::Everywhere(flags[0]));
+                preferences.quiet_hours.enabled = flags[1] && start != end;
+                (preferences.quiet_hours.start, preferences.quiet_hours.end) = (start, end);
+            });
+            user.email = user.email.filter(|_| flags[2]);
+            user.phone = user.phone.filter(|_| flags[3]);
+            user
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_considered_channel_gets_exactly_one_decision(n in any_notification(), user in any_user(), now in 0i64..200_000_000) {
+            let plan = plan(&n, &user, &LIVE, now);
+            let decided: Vec<Channel> = plan.decisions.iter().map(|d| d.channel).collect();
+            let considered: Vec<Channel> = Channel::ALL.into_iter()
+                .filter(|c| n.channels.as_ref().map_or(Channel::PREFERRED.contains(c), |named| named.contains(c))).collect();
+            prop_assert_eq!(decided, considered);
+        }
+
+        #[test]
+        fn nothing_leaves_against_the_persons_wishes(n in any_notification(), user in any_user(), now in 0i64..200_000_000) {
+            let preferences = user.preferences.clone().expect("made with some");
+            for decision in plan(&n, &user, &LIVE, now).decisions {
+                let wanted = preferences.wants_channel(decision.channel) && preferences.wants_category(&n.category, decision.channel);
+                prop_assert!(wanted || matches!(decision.verdict, Verdict::Skipped { .. }));
+            }
+        }
+
+        #[test]
+        fn what_is_deferred_is_deferred_to_the_future_and_goes_out_then_unless_it_expired(
+            n in any_notification(), user in any_user(), now in 0i64..200_000_000
+        ) {
+            for decision in plan(&n, &user, &LIVE, now).decisions {
+                let Verdict::Deferred { until, reason, .. } = decision.verdict else { continue };
+                prop_assert!(until > now);
+                let later = plan(&n, &user, &LIVE, until);
+                let then = verdict(&later, decision.channel);
+                match reason {
+                    Reason::QuietHours => prop_assert!(matches!(then, Verdict::Send | Verdict::Skipped { reason: Reason::Expired })),
+                    _ => prop_assert!(!matches!(then, Verdict::Deferred { reason: Reason::SendAt, .. })),
+                }
+            }
+        }
+
+        #[test]
+        fn critical_is_never_held_by_quiet_hours(n in any_notification(), user in any_user(), now in 0i64..200_000_000) {
+            let critical = Notification { priority: Priority::Critical, ..n };
+            for decision in plan(&critical, &user, &LIVE, now).decisions {
+                let held = matches!(decision.verdict, Verdict::Deferred { reason: Reason::QuietHours, .. });
+                prop_assert!(!held);
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Where a notification stands: its plan, followed by what happened since.
+
+use uuid::Uuid;
+
+use super::Engine;
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::delivery::{Reason, Status};
+use crate::model::notification::{Accepted, Verdict};
+use crate::store::StoreError;
+use crate::store::attempts::Event;
+
+/// Where one delivery stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelStanding {
+    /// The channel.
+    pub channel: Channel,
+    /// Where it stands.
+    pub status: Status,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Attempts made.
+    pub attempts: u32,
+    /// What the last attempt that failed was told.
+    pub last_error: Option<String>,
+    /// When it goes on, where that is known.
+    pub not_before: Option<Millis>,
+    /// When it was delivered or taken by the provider.
+    pub delivered_at: Option<Millis>,
+    /// When it was last attempted.
+    pub last_attempt: Option<Millis>,
+}
+
+/// Where a notification stands on each channel that was considered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// One for each channel, in the order of the plan.
+    pub channels: Vec<ChannelStanding>,
+}
+
+/// One line of a notification's story.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Millis,
+    /// What: `accepted`, or the status that a delivery came to.
+    pub event: &'static str,
+    /// On which channel, where it concerns one.
+    pub channel: Option<Channel>,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// The evidence or the provider's words.
+    pub detail: Option<String>,
+}
+
+impl Standing {
+    /// Folds `events` into the plan.
+    pub fn of(accepted: &Accepted, events: &[Event]) -> Standing {
+        let mut channels: Vec<ChannelStanding> = accepted
+            .decisions
+            .iter()
+            .map(|decision| planned(decision.channel, &decision.verdict, accepted.accepted_at))
+            .collect();
+        for event in events {
+            if let Some(standing) = channels.iter_mut().find(|standing| standing.channel == event.channel) {
+                standing.advance(event);
+            }
+        }
+        Standing { channels }
+    }
+
+    /// Whether nothing is on its way: every channel is at its end or held until a known instant.
+    pub fn is_settled(&self) -> bool {
+        let settled = |status: Status| match status {
+            Status::Pending | Status::Retrying => false,
+            Status::Deferred
+            | Status::Batched
+            | Status::Sent
+            | Status::Delivered
+            | Status::Failed
+            | Status::Skipped
+            | Status::Canceled
+            | Status::Expired => true,
+        };
+        self.channels.iter().all(|standing| settled(standing.status))
+    }
+
+    /// One status for all of it: what is still under way first, then the best that was reached, then why nothing was.
+    pub fn overall(&self) -> Status {
+        const ORDER: [Status; 10] = [
+            Status::Retrying,
+            Status::Pending,
+            Status::Batched,
+            Status::Deferred,
+            Status::Delivered,
+            Status::Sent,
+            Status::Failed,
+            Status::Canceled,
+            Status::Expired,
+            Status::Skipped,
+        ];
+        let holds = |status: &Status| self.channels.iter().any(|standing| standing.status == *status);
+        ORDER.into_iter().find(holds).unwrap_or(Status::Skipped)
+    }
+}
+
+impl ChannelStanding {
+    fn advance(&mut self, event: &Event) {
+        self.status = event.status;
+        self.reason = event.reason;
+        self.not_before = event.not_before;
+        if event.attempt {
+            self.attempts += 1;
+            self.last_attempt = Some(event.at);
+        }
+        match event.status {
+            Status::Sent | Status::Delivered => self.delivered_at = Some(event.at),
+            Status::Failed | Status::Retrying => self.last_error.clone_from(&event.detail),
+            Status::Pending
+            | Status::Deferred
+            | Status::Batched
+            | Status::Skipped
+            | Status::Canceled
+            | Status::Expired => {}
+        }
+    }
+}
+
+fn planned(channel: Channel, verdict: &Verdict, accepted_at: Millis) -> ChannelStanding {
+    let blank = ChannelStanding {
+        channel,
+        status: Status::Pending,
+        reason: None,
+        attempts: 0,
+        last_error: None,
+        not_before: None,
+        delivered_at: None,
+        last_attempt: None,
+    };
+    match (verdict, channel) {
+        (Verdict::Send, Channel::InApp) => ChannelStanding {
+            status: Status::Delivered,
+            attempts: 1,
+            delivered_at: Some(accepted_at),
+            last_attempt: Some(accepted_at),
+            ..blank
+        },
+        (Verdict::Send, _) => blank,
+        (Verdict::Deferred { until, reason, .. }, _) => ChannelStanding {
+            status: Status::Deferred,
+            reason: Some(*reason),
+            not_before: Some(*until),
+            ..blank
+        },
+        (Verdict::Skipped { reason }, _) => {
+            ChannelStanding { status: Status::Skipped, reason: Some(*reason), ..blank }
+        }
+    }
+}
+
+/// The story of a notification, in order.
+pub fn timeline(accepted: &Accepted, events: &[Event]) -> Vec<Moment> {
+    let at = accepted.accepted_at;
+    let mut moments = vec![Moment { at, event: "accepted", channel: None, reason: None, detail: None }];
+    for decision in &accepted.decisions {
+        let (event, reason, detail) = match (&decision.verdict, decision.channel) {
+            (Verdict::Send, Channel::InApp) => {
+                (Status::Delivered, None, Some("stored in the inbox".to_owned()))
+            }
+            (Verdict::Send, _) => (Status::Pending, None, None),
+            (Verdict::Deferred { until, reason, because }, _) => {
+                (Status::Deferred, Some(*reason), Some(format!("{because}, until {}", instant(*until))))
+            }
+            (Verdict::Skipped { reason }, _) => (Status::Skipped, Some(*reason), None),
+        };
+        moments.push(Moment { at, event: event.name(), channel: Some(decision.channel), reason, detail });
+    }
+    moments.extend(events.iter().map(|event| Moment {
+        at: event.at,
+        event: event.status.name(),
+        channel: Some(event.channel),
+        reason: event.reason,
+        detail: match (&event.detail, event.not_before) {
+            (Some(detail), Some(next)) => Some(format!("{detail}, until {}", instant(next))),
+            (None, Some(next)) => Some(format!("until {}", instant(next))),
+            (detail, None) => detail.clone(),
+        },
+    }));
+    moments
+}
+
+/// An instant as RFC 3339 in UTC, with milliseconds.
+pub fn instant(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"))
+}
+
+impl Engine {
+    /// Where the notification of that key stands, if there is one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn standing(&self, key: Uuid) -> Result<Option<Standing>, StoreError> {
+        let Some(accepted) = self.shared.store.notification_by_key(key).await? else { return Ok(None) };
+        let events = self.shared.store.events(key).await?;
+        Ok(Some(Standing::of(&accepted, &events)))
+    }
+}
