@@ -1,1 +1,364 @@
-//! The app.
+//! The house put together: a configuration, a listener and a clock become a running server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper_util::service::TowerToHyperService;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+
+use crate::access::{Access, SecretError, signing_secret};
+use crate::api::live::Backend;
+use crate::api::{self, Api, HubWatcher};
+use crate::channel::Ways;
+use crate::channel::email::{self, Email, SetupError};
+use crate::channel::settings::Tls;
+use crate::clock::{Clock, Millis};
+use crate::config::Config;
+use crate::engine::{Engine, Modes, Parts, Rules};
+use crate::hub::{self, Hub};
+use crate::listen;
+use crate::metrics::Metrics;
+use crate::model::channel::{Channel, Mode};
+use crate::render::{RenderError, Renderer};
+use crate::store::{self, OpenError, Store, StoreError};
+use crate::supervise::Supervisor;
+use crate::ws;
+
+/// The close code at a shutdown: reconnect.
+const CLOSE_SHUTDOWN: u16 = 4001;
+/// The most bytes that wait for one live connection.
+const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Deliveries of one channel under way at once, where the channel itself has no bound.
+const SLOTS: usize = 64;
+/// How often it is looked whether the disk takes writes again.
+const LOOK_AT_DISK_EVERY: Duration = Duration::from_secs(2);
+/// What must fit on the disk before the store is opened again.
+const ROOM_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store was opened and cannot be used.
+    #[error("failed to prepare the store: {0}")]
+    Store(#[from] StoreError),
+    /// The signing secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Mail cannot be sent with this configuration.
+    #[error(transparent)]
+    Email(#[from] SetupError),
+    /// A built-in template does not compile.
+    #[error("failed to compile the templates: {0}")]
+    Templates(#[from] RenderError),
+    /// The listener is not usable.
+    #[error("failed to listen: {0}")]
+    Listen(std::io::Error),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// As asked, with everything finished or safely on disk.
+    Stopped,
+    /// The disk had failed and takes writes again: the store is to be opened anew.
+    Reopen,
+    /// A task that must not die keeps dying.
+    Broken,
+}
+
+/// A server that is ready to run.
+pub struct App {
+    api: Arc<Api>,
+    listener: TcpListener,
+    address: SocketAddr,
+    first_key: Option<SecretString>,
+    config: ArcSwap<Config>,
+}
+
+impl App {
+    /// Opens the store and puts everything together. Nothing is served or sent before [`App::run`].
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn build(config: Config, listener: TcpListener, clock: Clock) -> Result<App, StartError> {
+        let address = listener.local_addr().map_err(StartError::Listen)?;
+        let supervisor = Supervisor::new();
+        crate::channel::install_crypto();
+        let options =
+            store::Options { path: config.storage.path.clone(), cache_bytes: config.storage.cache_capacity };
+        let opening = supervisor.clone();
+        let store = supervisor
+            .blocking("store-open", move || Store::open(&options, &opening))
+            .await
+            .unwrap_or_else(|| Err(OpenError::Thread(std::io::Error::other("opening the store panicked"))))?;
+        let secret = match &config.auth.jwt_secret {
+            Some(secret) => secret.expose_secret().to_owned(),
+            None => signing_secret(store.path())?,
+        };
+        let access = Arc::new(Access::open(store.clone(), clock.clone(), secret.as_bytes()).await?);
+        let first_key = access.bootstrap(config.auth.admin_key.as_ref()).await?;
+        let hub = Hub::new(hub_limits(&config));
+        let metrics = Arc::new(Metrics::new());
+        let engine = Engine::new(Parts {
+            store,
+            clock: clock.clone(),
+            watcher: HubWatcher::new(hub.clone(), clock.clone()),
+            ways: Arc::new(ways(&config)?),
+            renderer: Arc::new(Renderer::new()?),
+            metrics: metrics.clone(),
+            supervisor: supervisor.clone(),
+            rules: rules(&config),
+        });
+        let backend = Arc::new(Backend::new(engine.clone(), access.clone()));
+        let door =
+            ws::Door::new(backend, hub.clone(), live_limits(&config), clock.clone(), supervisor.clone());
+        let api = Arc::new(Api {
+            engine,
+            access,
+            hub,
+            live: ArcSwap::from_pointee(door),
+            allowed_origins: ArcSwap::from_pointee(config.server.allowed_origins.clone()),
+            started_at: clock.now(),
+            clock,
+            metrics,
+            supervisor,
+            limits: ArcSwap::from_pointee(limits(&config)),
+            figures: api::Figures::default(),
+            running: api::idempotent::Running::default(),
+        });
+        Ok(App { api, listener, address, first_key, config: ArcSwap::from_pointee(config) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The admin key that was made because there was none: to be printed, once.
+    pub fn first_key(&self) -> Option<&SecretString> {
+        self.first_key.as_ref()
+    }
+
+    /// What decides and stores.
+    pub fn engine(&self) -> &Engine {
+        &self.api.engine
+    }
+
+    /// Who knows tokens.
+    pub fn access(&self) -> &Access {
+        &self.api.access
+    }
+
+    /// Asks the running server to stop.
+    pub fn stop(&self) {
+        self.api.supervisor.stop();
+    }
+
+    /// Goes on by another configuration: everything but the listen address, the store and the limits of HTTP
+    /// connections, which hold until the next start.
+    ///
+    /// # Errors
+    /// Where it cannot be used; then the old one holds.
+    pub async fn reload(&self, config: Config) -> Result<(), StartError> {
+        let (ways, rules) = (ways(&config)?, rules(&config));
+        if let Some(secret) = &config.auth.jwt_secret {
+            self.api.access.sign_with(secret.expose_secret().as_bytes());
+        }
+        if config.auth.admin_key.is_some() {
+            self.api.access.bootstrap(config.auth.admin_key.as_ref()).await?;
+        }
+        self.api.engine.reconfigure(rules, ways);
+        self.api.hub.set_limits(hub_limits(&config));
+        self.api.limits.store(Arc::new(limits(&config)));
+        self.api.allowed_origins.store(Arc::new(config.server.allowed_origins.clone()));
+        let door = self.api.live.load().with_limits(live_limits(&config));
+        self.api.live.store(Arc::new(door));
+        self.config.store(Arc::new(config));
+        Ok(())
+    }
+
+    /// Whether the writer answers: what the watchdog wants to know.
+    pub async fn is_alive(&self) -> bool {
+        let store = self.api.engine.store();
+        // A store that takes no writes is reported by /readyz; restarting the process would not mend the disk.
+        store.broken().is_some() || store.commit(|_| Ok::<_, StoreError>(())).await.is_ok()
+    }
+
+    /// Serves until `shutdown` completes, then stops in order: no new connections, live ones closed with 4001, what is
+    /// in flight finished within the drain time.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()>) -> Ended {
+        let supervisor = self.api.supervisor.clone();
+        self.start();
+        let broken = supervisor.broken();
+        let ended = tokio::select! {
+            () = shutdown => Ended::Stopped,
+            () = supervisor_stopped(&supervisor) => Ended::Stopped,
+            () = broken.cancelled() => Ended::Broken,
+            () = self.disk_is_back() => Ended::Reopen,
+        };
+        self.drain().await;
+        ended
+    }
+
+    fn start(self: &Arc<Self>) {
+        let (supervisor, engine) = (&self.api.supervisor, self.api.engine.clone());
+        let dispatch = engine.clone();
+        supervisor.keep("dispatch", move || dispatch.clone().run_dispatch());
+        supervisor.keep("retention", move || engine.clone().run_retention());
+        let keys = self.clone();
+        supervisor.keep("last-used", move || keys.clone().note_key_use());
+        // Handing the listener over needs it twice: the loop is made again when it dies.
+        let app = self.clone();
+        supervisor.keep("listen", move || app.clone().listen());
+    }
+
+    async fn listen(self: Arc<Self>) {
+        let config = self.config.load_full();
+        let limits = listen::Limits {
+            connections_max: config.server.max_connections,
+            connections_per_ip_max: config.server.max_connections_per_ip,
+            header_timeout: config.server.header_timeout,
+            idle_timeout: config.server.idle_timeout,
+        };
+        let service = TowerToHyperService::new(warp::service(api::routes(self.api.clone())));
+        listen::serve(&self.listener, service, limits, self.api.supervisor.clone()).await;
+    }
+
+    async fn note_key_use(self: Arc<Self>) {
+        let stopping = self.api.supervisor.stopping();
+        loop {
+            let next: Millis = self.api.clock.now() + 60_000;
+            let stopped = tokio::select! {
+                () = stopping.cancelled() => true,
+                () = self.api.clock.sleep_until(next) => false,
+            };
+            if let Err(error) = self.api.access.flush_last_used().await {
+                tracing::warn!(%error, "failed to note when keys were last used");
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    /// Completes once the store had failed and its disk takes writes again.
+    async fn disk_is_back(&self) {
+        loop {
+            tokio::time::sleep(LOOK_AT_DISK_EVERY).await;
+            if self.api.engine.store().broken().is_none() {
+                continue;
+            }
+            let path = self.api.engine.store().path().to_owned();
+            let writable = self.api.supervisor.blocking("disk-probe", move || has_room(&path)).await;
+            if writable == Some(true) {
+                tracing::warn!("the disk takes writes again, opening the store anew");
+                return;
+            }
+        }
+    }
+
+    async fn drain(&self) {
+        let grace = self.config.load().server.drain_time;
+        self.api.supervisor.stop();
+        self.api.hub.close_all(CLOSE_SHUTDOWN);
+        if !self.api.supervisor.drained(grace).await {
+            let left = self.api.supervisor.tasks();
+            tracing::warn!(
+                left,
+                "the drain time is over; what is still under way will be taken up at the next start"
+            );
+        }
+        self.api.engine.close_ways().await;
+    }
+}
+
+async fn supervisor_stopped(supervisor: &Supervisor) {
+    supervisor.stopping().cancelled_owned().await;
+}
+
+/// Whether a few MiB can be written and synced under `path`.
+fn has_room(path: &std::path::Path) -> bool {
+    use std::io::Write;
+    let probe = || -> std::io::Result<()> {
+        let mut file = tempfile::tempfile_in(path)?;
+        file.write_all(&vec![0; ROOM_BYTES])?;
+        file.sync_all()
+    };
+    probe().is_ok()
+}
+
+fn hub_limits(config: &Config) -> hub::Limits {
+    hub::Limits {
+        connections_max: config.websocket.max_connections,
+        queue_len_max: config.websocket.message_queue_size,
+        queue_bytes_max: QUEUE_BYTES_MAX,
+    }
+}
+
+fn live_limits(config: &Config) -> ws::Limits {
+    let settings = &config.websocket;
+    ws::Limits {
+        heartbeat_interval: settings.heartbeat_interval,
+        connection_timeout: settings.connection_timeout,
+        reconnect_attempts_max: settings.max_reconnect_attempts,
+        reconnect_delay: settings.reconnect_delay,
+        message_bytes_max: settings.max_message_size,
+        require_authentication: settings.require_authentication,
+    }
+}
+
+fn limits(config: &Config) -> api::Limits {
+    api::Limits { body_bytes_max: config.limits.max_body_size, batch_len_max: config.limits.max_batch_items }
+}
+
+fn rules(config: &Config) -> Rules {
+    let mode = |channel| config.channels.mode(channel);
+    Rules {
+        modes: Modes {
+            email: mode(Channel::Email),
+            browser_push: mode(Channel::BrowserPush),
+            sms: mode(Channel::Sms),
+            webhook: mode(Channel::Webhook),
+        },
+        schedules: Channel::ALL.map(|channel| config.retry.schedule(channel).to_vec()),
+        slots: Channel::ALL.map(|channel| match (channel, mode(channel)) {
+            (Channel::Email, Mode::Live) => config.channels.email.max_connections,
+            (_, Mode::Live | Mode::Capture | Mode::Off) => SLOTS,
+        }),
+        lease: config.delivery.lease,
+        base_url: config.server.base_url.clone(),
+        captures_max: config.limits.max_captured,
+    }
+}
+
+fn ways(config: &Config) -> Result<Ways, SetupError> {
+    let settings = &config.channels.email;
+    let Some(host) = settings.host.clone().filter(|_| settings.mode() == Mode::Live) else {
+        return Ok(Ways::default());
+    };
+    let email = Email::new(email::Options {
+        host,
+        port: settings.port(),
+        tls: match settings.tls {
+            Tls::None => email::Tls::None,
+            Tls::Starttls => email::Tls::StartTls,
+            Tls::Implicit => email::Tls::Implicit,
+            Tls::Opportunistic => email::Tls::Opportunistic,
+        },
+        username: settings.username.clone(),
+        password: settings.password.clone(),
+        from: settings.from.to_string(),
+        reply_to: settings.reply_to.as_ref().map(ToString::to_string),
+        ca_file: settings.ca_file.clone(),
+        timeout: settings.timeout,
+        connections_max: settings.max_connections,
+        base_url: config.server.base_url.clone(),
+    })?;
+    Ok(Ways { email: Some(email) })
+}

@@ -1,3 +1,88 @@
-//! REST.
+//! The REST door: from a request to the model, to the engine, to an answer.
+//!
+//! Filters match, they never judge: one warp filter puts every request into a [`call::Call`], [`route`] finds its
+//! handler by path and method, and handlers answer `Result<Response, Problem>`.
 
+mod broadcasts;
+mod call;
+mod captured;
+mod connections;
+mod fields;
+mod health;
+pub mod idempotent;
+mod inbox;
+mod keys;
+pub mod live;
+mod notifications;
+mod pages;
+mod preferences;
+mod problem;
+mod route;
 pub mod settings;
+mod shapes;
+mod templates;
+mod users;
+mod watch;
+mod workflow_events;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+
+use crate::access::Access;
+use crate::clock::{Clock, Millis};
+use crate::engine::Engine;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::supervise::Supervisor;
+use crate::ws;
+
+pub use route::routes;
+pub use watch::HubWatcher;
+
+/// Bounds at this door.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// The most notifications in one batch.
+    pub batch_len_max: usize,
+}
+
+/// What every request shares.
+pub struct Api {
+    /// Decides and stores.
+    pub engine: Engine,
+    /// Knows tokens.
+    pub access: Arc<Access>,
+    /// Knows who is connected.
+    pub hub: Hub,
+    /// The live door.
+    pub live: ArcSwap<ws::Door<live::Backend>>,
+    /// The origins whose pages may connect, besides our own.
+    pub allowed_origins: ArcSwap<Vec<String>>,
+    /// The time.
+    pub clock: Clock,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// Who runs tasks.
+    pub supervisor: Supervisor,
+    /// The bounds.
+    pub limits: ArcSwap<Limits>,
+    /// When the process started.
+    pub started_at: Millis,
+    /// How requests have gone so far.
+    pub figures: Figures,
+    /// Requests with an idempotency key that are under way.
+    pub running: idempotent::Running,
+}
+
+/// How requests have gone so far.
+#[derive(Debug, Default)]
+pub struct Figures {
+    requests: AtomicU64,
+    failures: AtomicU64,
+    micros: AtomicU64,
+    rate: parking_lot::Mutex<(Millis, u64, f64)>,
+}

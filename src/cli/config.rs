@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::config_cmd;
 use super::failure::Failure;
 use super::options::Options;
 use super::screen;
+use crate::config;
 
 const CHECK_HELP: &str = "\
 Examples:
@@ -47,19 +49,23 @@ pub enum ConfigCommand {
 /// # Errors
 /// Where the configuration does not hold, with the key, the file and the line.
 pub fn run(command: &ConfigCommand, options: &Options) -> Result<(), Failure> {
-    let text = answer(command).map_err(Failure::Failed)?;
-    if options.json {
-        return screen::say(&serde_json::json!({ "text": text }).to_string());
-    }
-    screen::say(&text)
+    screen::say(answer(command, options.json)?.trim_end())
 }
 
-/// The one spot that knows who answers.
-fn answer(command: &ConfigCommand) -> Result<String, String> {
+fn answer(command: &ConfigCommand, json: bool) -> Result<String, Failure> {
+    let read = |file: &Option<PathBuf>| config::from_process(file.as_deref(), &[]);
     match command {
-        ConfigCommand::Init
-        | ConfigCommand::Check { .. }
-        | ConfigCommand::Show { .. }
-        | ConfigCommand::Doc => Err("this build has no configuration in it".to_owned()),
+        ConfigCommand::Init => Ok(config_cmd::init()),
+        ConfigCommand::Doc => Ok(config_cmd::doc(json)),
+        ConfigCommand::Check { config } => match read(config) {
+            Ok(config) => Ok(config_cmd::check(&config, json)),
+            Err(errors) => {
+                Err(Failure::Failed(config_cmd::check_failed(&errors, json).trim_end().to_owned()))
+            }
+        },
+        ConfigCommand::Show { config } => match read(config) {
+            Ok(config) => Ok(config_cmd::show(&config, json)),
+            Err(errors) => Err(Failure::Failed(errors.to_string())),
+        },
     }
 }

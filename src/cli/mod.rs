@@ -6,6 +6,7 @@
 pub mod client;
 pub mod config;
 pub mod config_cmd;
+mod demo;
 pub mod explain;
 pub mod failure;
 pub mod frame;

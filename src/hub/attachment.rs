@@ -102,7 +102,7 @@ impl Attachment {
     /// Says what the caller took but could not write yet: it counts against the bound. With `stalled` the socket has
     /// taken nothing for a while, and the tight bound holds.
     pub fn hold(&self, len: usize, bytes: usize, stalled: bool) {
-        if self.line.hold(len, bytes, stalled, &self.hub.shared.limits) {
+        if self.line.hold(len, bytes, stalled, &self.hub.shared.limits.load()) {
             self.hub.shared.overflows.fetch_add(1, Ordering::Relaxed);
         }
     }

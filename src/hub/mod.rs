@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 use uuid::{ContextV7, Timestamp, Uuid};
@@ -66,7 +67,7 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct Shared {
-    limits: Limits,
+    limits: ArcSwap<Limits>,
     seats: AtomicUsize,
     left: Notify,
     sequence: std::sync::Mutex<ContextV7>,
@@ -106,7 +107,7 @@ impl Hub {
     /// A hub that nobody is attached to.
     pub fn new(limits: Limits) -> Hub {
         let shared = Shared {
-            limits,
+            limits: ArcSwap::from_pointee(limits),
             seats: AtomicUsize::new(0),
             left: Notify::new(),
             sequence: std::sync::Mutex::new(ContextV7::new()),
@@ -121,9 +122,21 @@ impl Hub {
         Hub { shared: Arc::new(shared) }
     }
 
+    /// Goes on by other bounds. Whoever is connected already stays.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.limits.store(Arc::new(limits));
+    }
+
+    /// Whether a user has a connection at all: what a publisher asks before it makes a frame.
+    pub fn has_user(&self, user: &str) -> bool {
+        let mut found = false;
+        self.shared.users.each(user, |_| found = true);
+        found
+    }
+
     /// Takes a seat before the connection is established, so that a full house is said over HTTP.
     pub fn reserve(&self) -> Result<Seat, Full> {
-        let max = self.shared.limits.connections_max;
+        let max = self.shared.limits.load().connections_max;
         let taken = self
             .shared
             .seats
@@ -213,7 +226,7 @@ impl Hub {
     }
 
     fn push(&self, line: &Line, frame: &Frame) -> usize {
-        match line.push(frame, &self.shared.limits) {
+        match line.push(frame, &self.shared.limits.load()) {
             Pushed::Queued | Pushed::LeftToReplay => 1,
             Pushed::Closing => 0,
             Pushed::Overflowed => {

@@ -61,7 +61,7 @@ pub struct Peer(pub SocketAddr);
 /// Accepts and serves until the supervisor is asked to stop, and then lets the requests in flight finish; they are
 /// the supervisor's tasks, so its `drained` waits for them. A `warp::service` is passed in as
 /// `TowerToHyperService::new(warp::service(filter))`.
-pub async fn serve<S, Out>(listener: TcpListener, service: S, limits: Limits, supervisor: Supervisor)
+pub async fn serve<S, Out>(listener: &TcpListener, service: S, limits: Limits, supervisor: Supervisor)
 where
     S: Service<Request<Timed<Incoming>>, Response = Response<Out>> + Send + Sync + 'static,
     S::Future: Send,
@@ -74,7 +74,7 @@ where
     let places = Places::new(limits.connections_max, limits.connections_per_ip_max);
     let refused = Places::new(LINGERING_MAX, LINGERING_MAX);
     let stopping = supervisor.stopping();
-    while let Some((stream, peer)) = accept(&listener, &stopping).await {
+    while let Some((stream, peer)) = accept(listener, &stopping).await {
         // Small answers must not wait for an acknowledgement; a socket that fails here fails at its first read.
         let _ = stream.set_nodelay(true);
         match (places.take(peer.ip()), refused.take(peer.ip())) {

@@ -29,7 +29,8 @@ async fn answer(request: Request<Timed<Incoming>>) -> Result<Response<Full<Bytes
 async fn started(limits: Limits) -> (SocketAddr, Supervisor) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, supervisor) = (listener.local_addr().unwrap(), Supervisor::new());
-    supervisor.spawn("accept", serve(listener, service_fn(answer), limits, supervisor.clone()));
+    let keeper = supervisor.clone();
+    supervisor.spawn("accept", async move { serve(&listener, service_fn(answer), limits, keeper).await });
     (address, supervisor)
 }
 

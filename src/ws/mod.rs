@@ -237,6 +237,13 @@ impl<B: Backend> Door<B> {
         Door { shared: Arc::new(shared), supervisor }
     }
 
+    /// The same door with other limits, for connections to come: those that are open keep theirs.
+    pub fn with_limits(&self, limits: Limits) -> Door<B> {
+        let shared = &self.shared;
+        let (backend, hub, clock) = (shared.backend.clone(), shared.hub.clone(), shared.clock.clone());
+        Door::new(backend, hub, limits, clock, self.supervisor.clone())
+    }
+
     /// Judges a handshake. Answers the 101 to send, after which the connection lives as a task of its own.
     ///
     /// # Errors

@@ -1,0 +1,236 @@
+//! One request as the handlers see it. Nothing is judged while it is put together; a handler asks for what it needs
+//! and gets a [`Problem`] where that is not to be had.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Method};
+use hyper::upgrade::OnUpgrade;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use super::Api;
+use super::problem::Problem;
+use crate::access::{Principal, Scope};
+use crate::model::ids::check_name;
+
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The page size of a list that names none, and the largest.
+const PAGE_LEN: usize = 50;
+const PAGE_LEN_MAX: usize = 200;
+
+/// A body that has not been read.
+pub type Incoming = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, ()>> + Send + Sync>>;
+
+/// One request.
+pub struct Call {
+    /// What everybody shares.
+    pub api: Arc<Api>,
+    /// The method.
+    pub method: Method,
+    /// The path as it was sent.
+    pub path: String,
+    /// The query as it was sent, without the question mark.
+    pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The right to take the connection over, where the client asked to upgrade it.
+    pub upgrade: Option<OnUpgrade>,
+    /// The body.
+    pub body: Option<Incoming>,
+    /// Its place among the kept answers, where it carries an idempotency key.
+    pub slotted: Option<super::idempotent::Slotted>,
+}
+
+/// Which slice of a list is wanted.
+#[derive(Clone, Debug)]
+pub struct PageQuery {
+    /// Items at most.
+    pub limit: usize,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+}
+
+/// A body's stream as [`Call`] keeps it.
+pub fn incoming<B: Buf, E>(body: impl Stream<Item = Result<B, E>> + Send + Sync + 'static) -> Incoming {
+    Box::pin(body.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())).map_err(|_| ())))
+}
+
+impl Call {
+    /// A header, where it is there and is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// A value in the query, decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        self.query.split('&').find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (decode(key) == name).then(|| decode(&value.replace('+', " ")))
+        })
+    }
+
+    /// The token in the `Authorization` header (RFC 6750, section 2.1).
+    pub fn bearer(&self) -> Option<&str> {
+        let value = self.headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }
+
+    /// Whoever asks.
+    ///
+    /// # Errors
+    /// 401 without a valid token.
+    pub fn principal(&self) -> Result<Principal, Problem> {
+        let token = self.bearer().ok_or_else(|| {
+            Problem::unauthorized("send a token: Authorization: Bearer <API key or user token>")
+        })?;
+        let principal = self.api.access.authenticate(token)?;
+        if let Principal::Key { id, .. } = &principal {
+            self.api.access.note_use(id);
+        }
+        Ok(principal)
+    }
+
+    /// Whoever asks, if their key carries `scope`.
+    ///
+    /// # Errors
+    /// 401 without a valid token, 403 without the scope.
+    pub fn holder_of(&self, scope: &Scope) -> Result<Principal, Problem> {
+        let principal = self.principal()?;
+        if principal.has(scope) {
+            return Ok(principal);
+        }
+        Err(Problem::forbidden(match principal {
+            Principal::Key { .. } => format!("this key does not carry the scope {scope}"),
+            Principal::User { .. } => "a user token reaches that user's own resources only".to_owned(),
+        }))
+    }
+
+    /// The person that a path names, where the caller is that person or holds `scope`. `me` is the caller.
+    ///
+    /// # Errors
+    /// 401 without a valid token, 403 for somebody else's, 422 for what cannot be an id.
+    pub fn person(&self, id: &str, scope: &Scope) -> Result<String, Problem> {
+        let principal = self.principal()?;
+        match &principal {
+            Principal::User { id: own, .. } if id == "me" || id == own => Ok(own.clone()),
+            Principal::User { .. } => {
+                Err(Problem::forbidden("a user token reaches that user's own resources only"))
+            }
+            Principal::Key { .. } if id == "me" => {
+                Err(Problem::forbidden("an API key belongs to no user; name the user's id"))
+            }
+            Principal::Key { .. } if principal.has(scope) => {
+                check_name("id", id)
+                    .map_err(|error| Problem::from(crate::model::invalid::Invalid { errors: vec![error] }))?;
+                Ok(id.to_owned())
+            }
+            Principal::Key { .. } => {
+                Err(Problem::forbidden(format!("this key does not carry the scope {scope}")))
+            }
+        }
+    }
+
+    /// The slice of a list that the query asks for.
+    ///
+    /// # Errors
+    /// 422 where `limit` is not from 1 to 200.
+    pub fn page(&self) -> Result<PageQuery, Problem> {
+        let limit = match self.query("limit") {
+            None => PAGE_LEN,
+            Some(text) => {
+                text.parse().ok().filter(|limit| (1..=PAGE_LEN_MAX).contains(limit)).ok_or_else(|| {
+                    let detail = format!("must be a whole number from 1 to {PAGE_LEN_MAX}");
+                    Problem::from(crate::model::invalid::Invalid::one("limit", detail))
+                })?
+            }
+        };
+        Ok(PageQuery { limit, cursor: self.query("cursor").filter(|cursor| !cursor.is_empty()) })
+    }
+
+    /// The body, at most `bytes_max` of it.
+    ///
+    /// # Errors
+    /// 413 where it is larger, 408 where it does not arrive, 400 where it breaks off.
+    pub async fn bytes(&mut self, bytes_max: usize) -> Result<Bytes, Problem> {
+        let announced = self.headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|bytes| bytes > bytes_max) {
+            return Err(Problem::payload_too_large(bytes_max));
+        }
+        let Some(mut body) = self.body.take() else { return Ok(Bytes::new()) };
+        let read = async {
+            let mut whole = BytesMut::new();
+            let mut first: Option<Bytes> = None;
+            while let Some(piece) = body.next().await {
+                let piece = piece.map_err(|()| Problem::bad_request("the body broke off"))?;
+                if whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len() > bytes_max {
+                    return Err(Problem::payload_too_large(bytes_max));
+                }
+                // A body that came in one piece is taken as it is.
+                match first.take() {
+                    None if whole.is_empty() => first = Some(piece),
+                    None => whole.extend_from_slice(&piece),
+                    Some(start) => {
+                        whole.extend_from_slice(&start);
+                        whole.extend_from_slice(&piece);
+                    }
+                }
+            }
+            Ok(first.unwrap_or_else(|| whole.freeze()))
+        };
+        tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| Err(Problem::timeout()))
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Errors
+    /// 415 where it says that it is something else, 400 where it is not JSON, and those of [`Call::bytes`].
+    pub async fn json(&mut self) -> Result<Value, Problem> {
+        let bytes_max = self.api.limits.load().body_bytes_max;
+        self.json_up_to(bytes_max).await
+    }
+
+    /// The body as JSON, with a bound of its own.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub async fn json_up_to(&mut self, bytes_max: usize) -> Result<Value, Problem> {
+        self.wants_json()?;
+        let bytes = self.bytes(bytes_max).await?;
+        parse_json(&bytes)
+    }
+
+    /// Refuses a body that says that it is not JSON. One that says nothing is read as JSON.
+    ///
+    /// # Errors
+    /// 415.
+    pub fn wants_json(&self) -> Result<(), Problem> {
+        let Some(content_type) = self.headers.get(CONTENT_TYPE) else { return Ok(()) };
+        let essence = content_type.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
+        let essence = essence.to_ascii_lowercase();
+        if essence == "application/json" || essence.ends_with("+json") {
+            return Ok(());
+        }
+        Err(Problem::unsupported_media_type("application/json"))
+    }
+}
+
+/// JSON from bytes.
+///
+/// # Errors
+/// 400 `invalid_json`, saying where it goes wrong.
+pub fn parse_json(bytes: &[u8]) -> Result<Value, Problem> {
+    // serde_json refuses more than 128 levels of nesting by itself.
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::invalid_json(format!("the body is not valid JSON: {error}")))
+}
+
+/// A path segment or a query value without its percent-encoding.
+pub fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,140 @@
+//! `GET /v1/ws`: who may come in, and what the live door asks of the house.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use warp::reply::Response;
+
+use super::call::Call;
+use super::problem::Problem;
+use crate::access::{Access, Principal, Refused as TokenRefused};
+use crate::engine::Engine;
+use crate::engine::inbox::Selection;
+use crate::model::notification::Accepted;
+use crate::store::StoreError;
+use crate::store::inbox::Mark;
+use crate::ws::protocol::{Action, NotificationFrame};
+use crate::ws::{self, Head, MarkRefused, Missed, Refusal, Refused, Resume, Trouble, Visit};
+
+/// The longest session id in a query.
+const SESSION_BYTES_MAX: usize = 256;
+/// The most ids in one `mark` frame.
+const IDS_MAX: usize = 1_000;
+
+/// The house behind the live door.
+pub struct Backend {
+    engine: Engine,
+    access: Arc<Access>,
+}
+
+impl Backend {
+    /// A house of that engine and those tokens.
+    pub fn new(engine: Engine, access: Arc<Access>) -> Backend {
+        Backend { engine, access }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        Trouble(error.to_string())
+    }
+}
+
+impl ws::Backend for Backend {
+    fn authenticate(&self, token: &str) -> Result<Principal, Refused> {
+        self.access.authenticate(token).map_err(|refused| match refused {
+            TokenRefused::Invalid => Refused::Invalid,
+            TokenRefused::Expired => Refused::Expired,
+        })
+    }
+
+    async fn head(&self, user: &str) -> Result<Head, Trouble> {
+        let store = self.engine.store();
+        let head = store.inbox_head(user).await?;
+        Ok(Head { epoch: store.epoch().to_string(), offset: head.offset, unread: head.counts.unread })
+    }
+
+    async fn missed(&self, user: &str, after_offset: u64, limit: usize) -> Result<Missed, Trouble> {
+        let entries = self.engine.store().inbox_since(user, after_offset, limit).await?;
+        let more = entries.len() == limit;
+        let entries = entries
+            .into_iter()
+            .map(|entry| (entry.accepted.offset, Arc::new(frame(&entry.accepted))))
+            .collect();
+        Ok(Missed { entries, more, gap: false })
+    }
+
+    async fn mark(&self, user: &str, ids: Vec<String>, op: &str) -> Result<(), MarkRefused> {
+        let mark = Mark::from_name(op).ok_or_else(|| {
+            MarkRefused::Invalid("as must be one of seen, read, unread, archived".to_owned())
+        })?;
+        if ids.len() > IDS_MAX {
+            return Err(MarkRefused::Invalid(format!("ids must have at most {IDS_MAX} entries")));
+        }
+        self.engine.mark(user, Selection::Ids(ids), mark).await.map_err(Trouble::from)?;
+        Ok(())
+    }
+}
+
+/// A notification as it goes over the wire.
+pub fn frame(accepted: &Accepted) -> NotificationFrame {
+    let n = &accepted.notification;
+    NotificationFrame {
+        id: accepted.id(),
+        user_id: n.user_id.clone(),
+        title: n.title.clone(),
+        message: n.message.clone(),
+        priority: n.priority.name().to_owned(),
+        category: n.category.clone(),
+        action: n.action.as_ref().map(|a| Action { label: a.label.clone(), url: a.url.clone() }),
+        metadata: n.metadata.clone().and_then(|text| RawValue::from_string(text).ok()),
+        notification_type: n.kind.clone(),
+        offset: accepted.offset,
+        timestamp_ms: accepted.timestamp(),
+        replay: false,
+    }
+}
+
+/// Takes the connection over, or answers why not.
+pub async fn open(mut call: Call) -> Result<Response, Problem> {
+    let principal = match call.bearer().map(str::to_owned).or_else(|| call.query("token")) {
+        Some(token) => Some(call.api.access.authenticate(&token)?),
+        None => None,
+    };
+    let session_id = call.query("session_id").filter(|session| !session.is_empty());
+    if session_id.as_ref().is_some_and(|session| session.len() > SESSION_BYTES_MAX) {
+        return Err(Problem::bad_request(format!("session_id must be at most {SESSION_BYTES_MAX} bytes")));
+    }
+    let resume = match (call.query("epoch"), call.query("offset").map(|text| text.parse())) {
+        (Some(epoch), Some(Ok(offset))) => Some(Resume { epoch, offset }),
+        (_, Some(Err(_))) => return Err(Problem::bad_request("offset must be a whole number")),
+        _ => None,
+    };
+    let Some(upgrade) = call.upgrade.take() else {
+        return Err(refused(Refusal::NotAWebSocket));
+    };
+    let origins = call.api.allowed_origins.load_full();
+    let visit = Visit {
+        method: &call.method,
+        headers: &call.headers,
+        allowed_origins: &origins,
+        principal,
+        session_id,
+        resume,
+        upgrade,
+    };
+    match call.api.live.load().open(visit) {
+        Ok(switching) => Ok(switching.map(|()| Response::default().into_body())),
+        Err(refusal) => Err(refused(refusal)),
+    }
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    let detail = refusal.to_string();
+    match refusal {
+        Refusal::Full => Problem::overloaded(detail),
+        Refusal::Forbidden | Refusal::ForeignOrigin => Problem::forbidden(detail),
+        Refusal::BadKey => Problem::bad_request(detail),
+        Refusal::NotAWebSocket | Refusal::WrongVersion => Problem::upgrade_required(detail),
+    }
+}

@@ -1,0 +1,150 @@
+//! From a path and a method to a handler. A path that is known answers 405 with `Allow` for other methods.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use http::Method;
+use hyper::upgrade::OnUpgrade;
+use warp::Filter;
+use warp::filters::BoxedFilter;
+use warp::reply::Response;
+
+use super::call::{Call, decode, incoming};
+use super::problem::Problem;
+use super::{
+    Api, broadcasts, captured, connections, health, idempotent, inbox, keys, live, notifications, pages,
+    preferences, templates, users, workflow_events,
+};
+
+/// Runs the handler of the request's method, or answers 405 with the methods that there are.
+macro_rules! on {
+    ($call:expr, $($method:ident => $handler:expr),+ $(,)?) => {{
+        let call = $call;
+        match call.method {
+            $(Method::$method => $handler(call).await,)+
+            // A HEAD is a GET whose body hyper leaves out.
+            $(Method::HEAD if stringify!($method) == "GET" => $handler(call).await,)+
+            _ => {
+                let allowed: &[&str] = &[$(stringify!($method)),+];
+                let head = if allowed.contains(&"GET") { ", HEAD" } else { "" };
+                Err(Problem::method_not_allowed(&format!("{}{head}", allowed.join(", "))))
+            }
+        }
+    }};
+}
+
+/// Every route, as one filter that takes any request.
+pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::any()
+        .and(warp::method())
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<OnUpgrade>())
+        .and(warp::body::stream())
+        .map(move |method, path: warp::path::FullPath, query, headers, upgrade, body| Call {
+            api: api.clone(),
+            method,
+            path: path.as_str().to_owned(),
+            query,
+            headers,
+            upgrade,
+            body: Some(incoming(body)),
+            slotted: None,
+        })
+        .then(answer)
+        .recover(|_| async { Ok::<_, Infallible>(Problem::not_found("path").into_response()) })
+        .unify()
+        .boxed()
+}
+
+async fn answer(call: Call) -> Response {
+    let (api, method, started) = (call.api.clone(), call.method.clone(), Instant::now());
+    let response = dispatch(call).await.unwrap_or_else(Problem::into_response);
+    let status = response.status().as_u16();
+    api.metrics.request(&method, status);
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    api.figures.requests.fetch_add(1, Ordering::Relaxed);
+    api.figures.micros.fetch_add(micros, Ordering::Relaxed);
+    if status >= 500 {
+        api.figures.failures.fetch_add(1, Ordering::Relaxed);
+    }
+    response
+}
+
+async fn dispatch(call: Call) -> Result<Response, Problem> {
+    if call.method == Method::POST && call.headers.contains_key(idempotent::HEADER) {
+        return idempotent::once(call, |call| Box::pin(handle(call))).await;
+    }
+    handle(call).await
+}
+
+async fn handle(call: Call) -> Result<Response, Problem> {
+    let path = call.path.clone();
+    let segments: Vec<String> = path.trim_start_matches('/').split('/').map(decode).collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        ["v1", rest @ ..] => v1(call, rest).await,
+        ["healthz"] => on!(call, GET => health::alive),
+        ["readyz"] => on!(call, GET => health::ready),
+        ["metrics"] => on!(call, GET => health::metrics),
+        _ => {
+            let tag = call.header("if-none-match").map(str::to_owned);
+            match pages::page(&path, tag.as_deref()) {
+                Some(page) => on!(call, GET => |_| async { Ok(page_response(page)) }),
+                None => Err(Problem::not_found("path")),
+            }
+        }
+    }
+}
+
+async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
+    match *path {
+        ["notifications"] => on!(call, GET => notifications::list, POST => notifications::create),
+        ["notifications", "batch"] => on!(call, POST => notifications::batch),
+        ["notifications", id] => on!(call, GET => |call| notifications::show(call, id)),
+        ["notifications", id, "status"] => on!(call, GET => |call| notifications::status(call, id)),
+        ["notifications", id, "timeline"] => on!(call, GET => |call| notifications::timeline(call, id)),
+        ["notifications", id, "cancel"] => on!(call, POST => |call| notifications::cancel(call, id)),
+        ["workflow-events"] => on!(call, POST => workflow_events::create),
+        ["broadcasts"] => on!(call, POST => broadcasts::create),
+        ["users"] => on!(call, GET => users::list),
+        ["users", id] => on!(call,
+            GET => |call| users::show(call, id),
+            PUT => |call| users::put(call, id),
+            PATCH => |call| users::patch(call, id),
+            DELETE => |call| users::erase(call, id),
+        ),
+        ["users", id, "tokens"] => on!(call, POST => |call| users::mint(call, id)),
+        ["users", id, "preferences"] => on!(call,
+            GET => |call| preferences::show(call, id),
+            PUT => |call| preferences::put(call, id),
+            PATCH => |call| preferences::patch(call, id),
+        ),
+        ["users", id, "inbox"] => on!(call, GET => |call| inbox::list(call, id)),
+        ["users", id, "inbox", "counts"] => on!(call, GET => |call| inbox::counts(call, id)),
+        ["users", id, "inbox", "mark"] => on!(call, POST => |call| inbox::mark(call, id)),
+        ["templates"] => on!(call, GET => templates::list),
+        ["templates", name] => on!(call, GET => |call| templates::show(call, name)),
+        ["templates", name, "render"] => on!(call, POST => |call| templates::render(call, name)),
+        ["keys"] => on!(call, GET => keys::list, POST => keys::create),
+        ["keys", id] => on!(call, DELETE => |call| keys::revoke(call, id)),
+        ["connections"] => on!(call, GET => connections::list),
+        ["connections", id] => on!(call,
+            GET => |call| connections::show(call, id),
+            DELETE => |call| connections::kick(call, id),
+        ),
+        ["websocket", "health"] => on!(call, GET => health::websocket),
+        ["captured"] => on!(call, GET => captured::list),
+        ["ws"] => on!(call, GET => live::open),
+        _ => Err(Problem::not_found("path")),
+    }
+}
+
+fn page_response(page: http::Response<bytes::Bytes>) -> Response {
+    let (parts, body) = page.into_parts();
+    http::Response::from_parts(parts, warp::reply::Response::new(body.into()).into_body())
+}

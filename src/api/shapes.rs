@@ -1,0 +1,124 @@
+//! The wire forms that several resources share.
+
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde_json::{Value, json};
+use warp::reply::Response;
+
+use crate::clock::Millis;
+use crate::engine::report::{Standing, instant};
+use crate::model::delivery::Status;
+use crate::model::notification::{Accepted, Action};
+use crate::store::users::Page;
+
+/// JSON with a status.
+pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
+    let text = serde_json::to_vec(body).expect("a JSON value always becomes text");
+    raw_json(status, text)
+}
+
+/// JSON text with a status.
+pub fn raw_json(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response {
+    let mut response = Response::new(text.into().into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+}
+
+/// 200 with JSON.
+pub fn ok(body: &impl Serialize) -> Response {
+    json_response(StatusCode::OK, body)
+}
+
+/// 204.
+pub fn no_content() -> Response {
+    let mut response = Response::new(bytes::Bytes::new().into());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// A page of a list.
+pub fn page<T>(page: Page<T>, shape: impl FnMut(T) -> Value) -> Response {
+    let data: Vec<Value> = page.items.into_iter().map(shape).collect();
+    ok(&json!({ "data": data, "next_cursor": page.next }))
+}
+
+/// An instant that may be unknown.
+pub fn maybe_instant(at: Option<Millis>) -> Value {
+    at.map_or(Value::Null, |at| Value::String(instant(at)))
+}
+
+/// JSON text that we stored, as JSON again.
+pub fn stored_json(text: Option<&str>) -> Value {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
+}
+
+/// A button.
+pub fn action(action: Option<&Action>) -> Value {
+    action.map_or(Value::Null, |action| json!({ "label": action.label, "url": action.url }))
+}
+
+/// A notification, whole.
+pub fn notification(accepted: &Accepted) -> Value {
+    let n = &accepted.notification;
+    json!({
+        "id": accepted.id(),
+        "user_id": n.user_id,
+        "type": n.kind,
+        "title": n.title,
+        "message": n.message,
+        "priority": n.priority.name(),
+        "category": n.category,
+        "timestamp": instant(accepted.timestamp()),
+        "action": action(n.action.as_ref()),
+        "metadata": stored_json(n.metadata.as_deref()),
+        "channels": n.channels.as_ref().map(|channels| channels.iter().map(|c| c.name()).collect::<Vec<_>>()),
+        "send_at": maybe_instant(n.send_at),
+        "expires_at": maybe_instant(n.expires_at),
+        "created_at": instant(accepted.accepted_at),
+        "offset": accepted.offset,
+    })
+}
+
+/// A *NotificationResult*.
+pub fn result(accepted: &Accepted, standing: &Standing) -> Value {
+    let (mut sent, mut failed, mut pending, mut deferred, mut skipped, mut errors) =
+        (vec![], vec![], vec![], vec![], vec![], vec![]);
+    for channel in &standing.channels {
+        let name = channel.channel.name();
+        match channel.status {
+            Status::Sent | Status::Delivered => sent.push(name),
+            Status::Pending | Status::Retrying | Status::Batched => pending.push(name),
+            Status::Failed => failed.push(name),
+            Status::Deferred => {
+                deferred.push(json!({ "channel": name, "until": maybe_instant(channel.not_before) }));
+            }
+            Status::Skipped | Status::Canceled | Status::Expired => {
+                let reason = channel.reason.map(|reason| reason.name());
+                skipped.push(json!({ "channel": name, "reason": reason }));
+            }
+        }
+        if let (Some(error), Status::Failed | Status::Retrying) = (&channel.last_error, channel.status) {
+            errors.push(format!("{name}: {error}"));
+        }
+    }
+    json!({
+        "success": failed.is_empty() || !sent.is_empty(),
+        "notification_id": accepted.id(),
+        "channels_sent": sent,
+        "channels_failed": failed,
+        "channels_pending": pending,
+        "channels_deferred": deferred,
+        "channels_skipped": skipped,
+        "retry_attempts": retries(standing),
+        "quiet_hours_overridden": accepted.quiet_hours_overridden,
+        "timestamp": instant(accepted.timestamp()),
+        "errors": errors,
+    })
+}
+
+/// Attempts beyond each channel's first.
+pub fn retries(standing: &Standing) -> u32 {
+    standing.channels.iter().map(|channel| channel.attempts.saturating_sub(1)).sum()
+}
