@@ -1,1 +1,3 @@
 //! Ways out.
+
+pub mod settings;

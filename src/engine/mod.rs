@@ -1,1 +1,3 @@
 //! Deciding.
+
+pub mod settings;

@@ -1,1 +1,3 @@
 //! WebSocket.
+
+pub mod settings;

@@ -1,1 +1,3 @@
 //! The accept loop.
+
+pub mod settings;

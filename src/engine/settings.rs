@@ -1,0 +1,83 @@
+//! What the operator decides about trying again.
+
+use std::time::Duration;
+
+use crate::model::channel::Channel;
+use crate::settings::{Kind, Unit, list, settings, within};
+
+/// The most retries of one delivery.
+const RETRIES_LEN_MAX: usize = 32;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+settings! {
+    /// How long to wait before each new try of a delivery that failed for the time being. When the list is at its
+    /// end the delivery has failed; an empty list means one try and no more.
+    pub struct Retry {
+        /// The waits before each retry of a mail.
+        email as "email.schedule": Vec<Duration> =
+            waits([30, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, 2 * HOUR, 6 * HOUR, 12 * HOUR]), schedule();
+        /// The waits before each retry of a text message.
+        sms as "sms.schedule": Vec<Duration> = waits([10, MINUTE, 5 * MINUTE, 30 * MINUTE]), schedule();
+        /// The waits before each retry of a push message.
+        browser_push as "browser_push.schedule": Vec<Duration> =
+            waits([10, MINUTE, 5 * MINUTE, 30 * MINUTE]), schedule();
+        /// The waits before each retry of a call to an endpoint.
+        webhook as "webhook.schedule": Vec<Duration> = waits([
+            5,
+            5 * MINUTE,
+            30 * MINUTE,
+            2 * HOUR,
+            5 * HOUR,
+            10 * HOUR,
+            14 * HOUR,
+            20 * HOUR,
+            24 * HOUR,
+        ]), schedule();
+    }
+}
+
+settings! {
+    /// How deliveries are worked off.
+    pub struct Delivery {
+        /// How long a delivery is kept from a second try while its first is under way. A try that a crash cut off is
+        /// repeated after this. Longer than `channels.email.timeout`.
+        lease: Duration = Duration::from_secs(MINUTE),
+            within(Unit::Seconds, Duration::from_secs(1)..=Duration::from_secs(DAY));
+    }
+}
+
+impl Retry {
+    /// The waits before each retry on a channel. The inbox is on this machine and never needs one.
+    pub fn schedule(&self, channel: Channel) -> &[Duration] {
+        match channel {
+            Channel::InApp => &[],
+            Channel::Email => &self.email,
+            Channel::BrowserPush => &self.browser_push,
+            Channel::Sms => &self.sms,
+            Channel::Webhook => &self.webhook,
+        }
+    }
+}
+
+fn waits<const N: usize>(secs: [u64; N]) -> Vec<Duration> {
+    secs.map(Duration::from_secs).to_vec()
+}
+
+fn schedule() -> Kind<Vec<Duration>> {
+    list(within(Unit::Seconds, Duration::ZERO..=Duration::from_secs(7 * DAY)), RETRIES_LEN_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inbox_is_never_retried_and_every_way_out_is() {
+        let retry = Retry::default();
+        let lengths = Channel::ALL.map(|channel| retry.schedule(channel).len());
+        assert_eq!(lengths, [0, 7, 4, 4, 9]);
+    }
+}
