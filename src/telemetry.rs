@@ -42,7 +42,7 @@ fn is_filter(text: &str) -> bool {
     const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
     let is_directive =
         |part: &str| part.contains('=') || LEVELS.contains(&part.to_ascii_lowercase().as_str());
-    text.split(',').map(str::trim).all(is_directive) && EnvFilter::builder().parse(text).is_ok()
+    text.split(',').all(is_directive) && EnvFilter::builder().parse(text).is_ok()
 }
 
 /// Changes what is logged while the process runs.
@@ -61,11 +61,17 @@ impl Volume {
 
 /// Starts the log of this process, on standard error, in colour when that is a terminal. A second call changes nothing.
 pub fn init(log: &Log) -> Volume {
-    let ansi = io::stderr().is_terminal();
+    let (log, volume) = assemble(log, io::stderr().is_terminal(), io::stderr);
+    if log.try_init().is_ok() { volume } else { Volume(None) }
+}
+
+fn assemble<W>(log: &Log, ansi: bool, out: W) -> (impl Subscriber + Send + Sync, Volume)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let (filter, handle) = reload::Layer::new(filter(log));
-    let registry =
-        tracing_subscriber::registry().with(lines(log.format, ansi, io::stderr).with_filter(filter));
-    Volume(registry.try_init().is_ok().then_some(handle))
+    let lines = lines(log.format, ansi, out).with_filter(filter);
+    (tracing_subscriber::registry().with(lines), Volume(Some(handle)))
 }
 
 fn filter(log: &Log) -> EnvFilter {
@@ -186,19 +192,18 @@ mod tests {
     }
 
     /// What the log holds after `speak`.
-    fn logged(format: Format, level: &str, speak: impl FnOnce()) -> String {
+    fn logged(format: Format, level: &str, speak: impl FnOnce(&Volume)) -> String {
         let page = Page::default();
         let out = page.clone();
-        let log = Log { format, level: level.to_owned() };
-        let layer = lines(format, false, move || out.clone()).with_filter(filter(&log));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), speak);
+        let (log, volume) = assemble(&Log { format, level: level.to_owned() }, false, move || out.clone());
+        tracing::subscriber::with_default(log, || speak(&volume));
         let bytes = page.0.lock().expect("one thread").clone();
         String::from_utf8(bytes).expect("text")
     }
 
     const ATTACK: &str = "a\u{1b}[2Jb\r\n2026 INFO c\u{9b}d\u{7f}e\u{202e}f";
 
-    fn speak() {
+    fn speak(_: &Volume) {
         let _span = tracing::info_span!("request", path = %ATTACK).entered();
         tracing::info!(text = ATTACK, shown = %ATTACK, "said {ATTACK}");
     }
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_quieter_than_the_level_is_not_logged() {
-        let line = logged(Format::Text, "warn", || {
+        let line = logged(Format::Text, "warn", |_| {
             tracing::info!("quiet");
             tracing::warn!("loud");
         });
@@ -229,11 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn the_level_changes_while_the_log_runs() {
+        let line = logged(Format::Text, "warn", |volume| {
+            tracing::info!("before");
+            volume.set(&Log { level: "info".to_owned(), ..Log::default() });
+            tracing::info!("after");
+        });
+        assert!(line.contains("after") && !line.contains("before"), "{line}");
+    }
+
+    #[test]
     fn a_level_is_one_of_the_words_or_a_directive() {
-        for text in ["info", "WARN", "off", "info,belfry::ws=debug", "warn, belfry=trace"] {
+        for text in ["info", "WARN", "off", "info,belfry::ws=debug", "warn,belfry=trace"] {
             assert!(is_filter(text), "{text}");
         }
-        for text in ["inof", "", "info,", "belfry", "belfry=loud", "info;debug"] {
+        for text in ["inof", "", "info,", "belfry", "belfry=loud", "info;debug", "info, warn"] {
             assert!(!is_filter(text), "{text}");
         }
     }

@@ -72,6 +72,8 @@ fn pretty(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn a_check_says_how_many_keys_are_set() {
         let env = [("BELFRY_LOG__LEVEL".to_owned(), "debug".to_owned())];
-        let config = config::load(None, &env, &[]).expect("good");
+        let config = config::load(Some(Path::new("/dev/null")), &env, &[]).expect("good");
         assert!(check(&config, false).ends_with("1 key set\n"), "{}", check(&config, false));
     }
 
@@ -96,7 +98,7 @@ mod tests {
     fn a_failed_check_lists_every_fault_in_json() {
         let env = [("BELFRY_LOG__LEVEL", "loud"), ("BELFRY_LOG__FORMAT", "xml")];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let errors = config::load(None, &env, &[]).expect_err("two faults");
+        let errors = config::load(Some(Path::new("/dev/null")), &env, &[]).expect_err("two faults");
         let parsed: Value = serde_json::from_str(&check_failed(&errors, true)).expect("JSON");
         assert_eq!(parsed["errors"].as_array().map(Vec::len), Some(2));
         assert_eq!(parsed["ok"], false);
@@ -105,7 +107,7 @@ mod tests {
     #[test]
     fn secrets_are_shown_as_set_and_nothing_more() {
         let env = [("BELFRY_AUTH__JWT_SECRET".to_owned(), "a-secret-of-some-length".to_owned())];
-        let config = config::load(None, &env, &[]).expect("good");
+        let config = config::load(Some(Path::new("/dev/null")), &env, &[]).expect("good");
         for page in [show(&config, false), show(&config, true), format!("{config:?}")] {
             assert!(!page.contains("a-secret"), "{page}");
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::catalogue::Catalogue;
-use crate::settings::{Given, Origin, Written, quoted};
+use crate::settings::{Given, Origin, Written};
 
 /// The largest file that is read. With every key and every comment it takes 20 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -97,11 +97,14 @@ impl Reader<'_> {
     }
 }
 
-/// The full name of a key as TOML would write it. One that needs quotes is no key of ours and must not look like one.
+/// How much of an unknown name a message repeats. No key of ours has a part this long.
+const NAME_CHARS_MAX: usize = 80;
+
+/// The full name of a key. One that TOML writes in quotes is no key of ours and must not look like one.
 fn below(prefix: &str, key: &str) -> String {
     let bare =
         !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    let key =
-        if bare { key.to_owned() } else { quoted(key).escape_debug().to_string().replace("\\\"", "\"") };
+    let key: String = key.chars().take(NAME_CHARS_MAX).collect();
+    let key = if bare { key } else { format!("{key:?}") };
     if prefix.is_empty() { key } else { crate::settings::join(prefix, &key) }
 }

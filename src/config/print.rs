@@ -29,14 +29,14 @@ pub fn document() -> String {
 
 const DOCUMENT_HEAD: &str = "# Configuration
 
-Every key can be set, from the strongest to the weakest, by a flag where there is one, by the environment, and in the file that
-`--config` names (else `/etc/belfry/belfry.toml` if that exists).
+Every key can be set, from the strongest to the weakest, by a flag where there is one, by the environment, and in
+the file that `--config` names (else `/etc/belfry/belfry.toml` if that exists).
 
 The environment variable of a key is `BELFRY_`, the section, two underscores and the key, all in capitals, with two
 underscores between all levels: `server.listen` is `BELFRY_SERVER__LISTEN`, `channels.email.host` is
-`BELFRY_CHANNELS__EMAIL__HOST`. Its value is plain text without quotes; lists are TOML arrays, as `[\"30s\", \"2m\"]`. With
-`_FILE` at the end, as `BELFRY_AUTH__JWT_SECRET_FILE`, the variable names a file that holds the value; one line break at
-the end of the file is not part of it.
+`BELFRY_CHANNELS__EMAIL__HOST`. Its value is plain text without quotes; lists are TOML arrays, as
+`[\"30s\", \"2m\"]`. With `_FILE` at the end, as `BELFRY_AUTH__JWT_SECRET_FILE`, the variable names a file that
+holds the value; one line break at the end of the file is not part of it.
 
 An unknown key or a value that is not allowed stops the start with a message that names the key and where it stands.
 ";
@@ -56,8 +56,8 @@ pub fn init_file() -> String {
 const INIT_HEAD: &str = "# The configuration of Belfry.
 #
 # Every key stands here with its default. To set one, remove the # in front of it and change the value.
-# Each can be set by the environment as well, which is stronger than this file: BELFRY_, the section, two underscores and the
-# key, as BELFRY_SERVER__LISTEN; with _FILE at the end it names a file that holds the value.
+# Each can be set by the environment as well, which is stronger than this file: BELFRY_, the section, two
+# underscores and the key, as BELFRY_SERVER__LISTEN; with _FILE at the end it names a file that holds the value.
 # `belfry config check` says whether all is well, `belfry config show` what is in force and why.";
 
 fn init_key(file: &mut String, section: &Section, key: &Key) {

@@ -77,9 +77,11 @@ fn read_web_uri(text: &str) -> Option<Uri> {
         return None;
     }
     let uri: Uri = text.parse().ok()?;
-    let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    let port_is_number = uri.authority().is_some_and(|a| !a.as_str().ends_with(':'));
-    (matches!(uri.scheme_str(), Some("http" | "https")) && has_host && port_is_number).then_some(uri)
+    let host = uri.host().filter(|host| !host.is_empty())?;
+    // A port beyond 65535 is kept by `Uri` and only then not a number.
+    let port_is_sound =
+        uri.port_u16().is_some() || uri.authority().is_some_and(|whole| whole.as_str() == host);
+    (matches!(uri.scheme_str(), Some("http" | "https")) && port_is_sound).then_some(uri)
 }
 
 #[cfg(test)]

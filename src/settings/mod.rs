@@ -1,18 +1,17 @@
 //! Declares settings: one declaration of a key is at once its field, its default, its check and its documentation.
 //!
-//! Each room declares its own struct with [`settings!`], or with [`sections!`] when it is made of smaller ones.
+//! Each room declares its own struct with `settings!`, or with `sections!` when it is made of smaller ones.
 //! Nothing here reads a file or the environment: `config` gathers what the sources gave into a [`Given`] and hands
 //! it to the rooms, which take out of it what is theirs.
 
 mod given;
 mod kind;
+mod measure;
 mod written;
 
 pub use given::{Fault, Given, Origin, Violation};
-pub use kind::{
-    Kind, Unit, list, one_of, optional, parsed, path, secret, show_duration, size, text, whole, within,
-    yes_or_no,
-};
+pub use kind::{Kind, list, one_of, optional, parsed, path, secret, text, whole, yes_or_no};
+pub use measure::{Unit, show_duration, size, within};
 pub use written::{Written, quoted};
 
 /// A group of keys below one prefix.
