@@ -1,4 +1,5 @@
 //! Claims about the mail channel, over real sockets and TLS, against a server that misbehaves on demand.
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
