@@ -373,6 +373,7 @@ async fn a_server_that_is_not_there_is_tried_again() {
         ("channels.email.host", Options { host: String::new(), ..options.clone() }),
         ("channels.email.password", Options { username: Some("a".to_owned()), ..options.clone() }),
         ("channels.email.username", Options { password: Some("a".into()), ..options.clone() }),
+        ("channels.email.timeout", Options { timeout: Duration::ZERO, ..options.clone() }),
         ("channels.email.connections_max", Options { connections_max: 0, ..options.clone() }),
         (
             "channels.email.ca_file",

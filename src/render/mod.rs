@@ -209,7 +209,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Plain text with `\n` for every line break, and no control character but that and the tabulator.
-fn cleaned(text: &str) -> String {
+pub fn cleaned(text: &str) -> String {
     let unix = text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}'], "\n");
     unix.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }

@@ -217,7 +217,13 @@ def up(directory):
 def down(directory):
     subprocess.run(["postfix", "-c", str(directory / "postfix"), "stop"], capture_output=True, timeout=60)
     try:
-        os.kill(int((directory / "dovecot" / "run" / "master.pid").read_text()), signal.SIGTERM)
+        dovecot = int((directory / "dovecot" / "run" / "master.pid").read_text())
+        os.kill(dovecot, signal.SIGTERM)
+        end = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < end:
+            os.kill(dovecot, 0)
+            time.sleep(0.05)
+        os.kill(dovecot, signal.SIGKILL)
     except (FileNotFoundError, ProcessLookupError):
         pass
 

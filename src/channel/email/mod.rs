@@ -58,7 +58,7 @@ pub struct Options {
     pub timeout: Duration,
     /// The most connections to the server at any time; at least 1.
     pub connections_max: usize,
-    /// Where this server is reached from outside. For links that a mail's headers carry.
+    /// Where this server is reached from outside, for the links that a mail's headers carry.
     pub base_url: Option<String>,
 }
 

@@ -56,6 +56,9 @@ impl Relay {
         if options.connections_max == 0 || options.connections_max > Semaphore::MAX_PERMITS {
             return bad("connections_max", "it is not between 1 and what the system can hold");
         }
+        if options.timeout.is_zero() {
+            return bad("timeout", "it is zero, so that no mail could be sent in time");
+        }
         let login = match (options.username, options.password) {
             (Some(username), Some(password)) => Some((username, password)),
             (None, None) => None,
