@@ -4,6 +4,7 @@
 //! so that a mail whose answer got lost can be recognised as the same one when it comes again.
 
 mod compose;
+mod stream;
 mod tls;
 mod transport;
 mod verdict;

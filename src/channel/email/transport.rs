@@ -6,16 +6,18 @@
 use std::time::Duration;
 
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::response::{Response, Severity};
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::compose::Mail;
+use super::stream::Measured;
 use super::tls::{self, advice, root};
 use super::verdict::{Stage, Trouble};
 use super::{Options, SetupError, Tls};
@@ -150,12 +152,18 @@ impl Relay {
 
     async fn connect(&self, stage: &Mutex<Stage>) -> Result<AsyncSmtpConnection, Trouble> {
         let trouble = |error| trouble(*stage.lock(), &error);
-        let wrapped = self.parameters.clone().filter(|_| self.tls == Tls::Implicit);
         let server = (self.host.as_str(), self.port);
+        let stream = TcpStream::connect(server)
+            .await
+            .map_err(|error| Trouble::silent(Stage::Connect, error.to_string()))?;
+        let stream = Measured::new(stream);
+        let stream: Box<dyn AsyncTokioStream> =
+            match self.parameters.clone().filter(|_| self.tls == Tls::Implicit) {
+                Some(parameters) => Box::new(stream.wrapped(parameters).await.map_err(trouble)?),
+                None => Box::new(stream),
+            };
         let mut connection =
-            AsyncSmtpConnection::connect_tokio1(server, Some(self.timeout), &self.hello, wrapped, None)
-                .await
-                .map_err(trouble)?;
+            AsyncSmtpConnection::connect_with_transport(stream, &self.hello).await.map_err(trouble)?;
         let upgrade = match self.tls {
             Tls::None | Tls::Implicit => false,
             Tls::StartTls => true,
