@@ -1,4 +1,5 @@
 //! Claims about the mail channel, over real sockets and TLS, against a server that misbehaves on demand.
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -226,7 +227,18 @@ async fn a_server_that_cuts_talks_nonsense_or_answers_out_of_place_is_tried_agai
 }
 
 #[tokio::test]
-async fn an_endless_answer_does_not_become_an_endless_error() {
+async fn an_answer_without_an_end_is_cut_off_long_before_the_timeout() {
+    for (tls, name) in [(Tls::StartTls, "starttls"), (Tls::Implicit, "implicit")] {
+        let server = Server::start(&["--tls", name]);
+        let email =
+            Email::new(Options { tls, timeout: Duration::from_secs(60), ..server.options() }).unwrap();
+        let error = retry(email.send(&to("endless")).await);
+        assert!(error.contains("answer has no end"), "{name}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_does_not_become_a_long_error() {
     let server = Server::start(&[]);
     let outcome = server.email().send(&to("chatty")).await;
     let (Outcome::Failed { error, .. } | Outcome::Retry { error, .. }) = outcome else {
@@ -372,6 +384,7 @@ async fn a_server_that_is_not_there_is_tried_again() {
         ("channels.email.host", Options { host: String::new(), ..options.clone() }),
         ("channels.email.password", Options { username: Some("a".to_owned()), ..options.clone() }),
         ("channels.email.username", Options { password: Some("a".into()), ..options.clone() }),
+        ("channels.email.timeout", Options { timeout: Duration::ZERO, ..options.clone() }),
         ("channels.email.connections_max", Options { connections_max: 0, ..options.clone() }),
         (
             "channels.email.ca_file",

@@ -54,9 +54,8 @@ pub fn install_crypto() {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_channel_that_is_not_configured_is_skipped_and_says_so() {
-        let message = Message {
+    fn message() -> Message {
+        Message {
             delivery_id: "n1.email".to_owned(),
             notification_id: "n1".to_owned(),
             user_id: "alice".to_owned(),
@@ -65,11 +64,25 @@ mod tests {
             text: "Text".to_owned(),
             html: None,
             at_ms: 0,
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_is_not_configured_is_skipped_and_says_so() {
+        let message = message();
         for channel in Channel::ALL {
             let outcome = Ways::default().send(channel, &message).await;
             assert_eq!(outcome, Outcome::Skipped { reason: Reason::ChannelDisabled }, "{channel}");
         }
+    }
+
+    #[test]
+    fn an_attempt_may_run_on_any_thread() {
+        fn on_any_thread<T: Send>(_: &T) {}
+        let (ways, message) = (Ways::default(), message());
+        on_any_thread(&ways.send(Channel::Email, &message));
+        on_any_thread(&ways.close());
+        on_any_thread(&std::sync::Arc::new(ways));
     }
 
     #[test]

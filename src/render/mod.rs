@@ -110,7 +110,7 @@ impl Renderer {
     /// [`RenderError::Failed`] names the part that does not compile or is not allowed; nothing has changed then.
     pub fn add(&mut self, template: Template) -> Result<(), RenderError> {
         let (text, html) = parts(&template);
-        let compile = |registry: &Registry, parts: Vec<(String, &str)>| {
+        let compile = |registry: &Registry, parts: Sources<'_>| {
             let compile = |(name, source): (String, &str)| Ok((registry.compile(&name, source)?, name));
             parts.into_iter().map(compile).collect::<Result<Vec<_>, RenderError>>()
         };
@@ -174,8 +174,11 @@ fn part_name(template: &str, part: &str) -> String {
     format!("{template}/{part}")
 }
 
+/// Sources under the names that they have in a registry.
+type Sources<'t> = Vec<(String, &'t str)>;
+
 /// The parts of a template: those that are plain text, and those that are HTML.
-fn parts(template: &Template) -> (Vec<(String, &str)>, Vec<(String, &str)>) {
+fn parts(template: &Template) -> (Sources<'_>, Sources<'_>) {
     let name = |part: &str| part_name(&template.name, part);
     let mut text = vec![
         (name(TITLE), template.title_template.as_str()),
@@ -206,7 +209,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Plain text with `\n` for every line break, and no control character but that and the tabulator.
-fn cleaned(text: &str) -> String {
+pub fn cleaned(text: &str) -> String {
     let unix = text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}'], "\n");
     unix.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
 }

@@ -60,6 +60,12 @@ fn view<'a>(title: &'a str, message: &'a str) -> EmailView<'a> {
 }
 
 #[test]
+fn a_renderer_is_shared_among_threads() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&renderer());
+}
+
+#[test]
 fn every_built_in_template_renders_with_what_it_requires_alone() {
     let renderer = renderer();
     let names: BTreeSet<&str> = renderer.templates().map(|template| template.name.as_str()).collect();

@@ -16,7 +16,7 @@ What happens to a mail is its recipient's local part, up to a `+`:
     lost          stored, then cut after the dot    hang          no answer after the dot
     slow          stored, answer after 3 s          garbage       an answer that is no SMTP
     continue      354 where 250 belongs             rude          control characters in the answer
-    chatty        550 with 400 lines
+    chatty        550 with 400 lines                endless       an answer without an end at RCPT
 
 Everything else is stored: DIR/mails.jsonl has a line for each stored mail, DIR/events.jsonl one for each connection,
 login and recipient.
@@ -112,6 +112,10 @@ class Behaviour:
         if fate == "chatty":
             server.transport.write(b"550-5.1.1 and another thing\r\n" * 400)
             return "550 5.1.1 that was all"
+        if fate == "endless":
+            while not server.transport.is_closing():
+                server.transport.write(b"5" * 65536)
+                await asyncio.sleep(0.001)
         if fate == "goodbye":
             await server.push("421 4.3.2 Closing")
             server.transport.close()

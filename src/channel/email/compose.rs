@@ -10,6 +10,7 @@ use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::{Address, Message as Mime};
 
 use crate::model::message::Message;
+use crate::render::cleaned;
 
 /// The most bytes of one body. The renderer's limits are below it.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -91,9 +92,11 @@ pub(super) fn compose(sender: &Sender, message: &Message) -> Result<Mail, Refusa
     if let Some(reply_to) = &sender.reply_to {
         builder = builder.reply_to(reply_to.clone());
     }
-    let text = message.text.clone();
+    // A lone `\r` would go out as it is, and servers disagree about whether it ends a line: that is how one mail is
+    // smuggled into another.
+    let text = cleaned(&message.text);
     let mime = match html {
-        Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, html.to_owned())),
+        Some(html) => builder.multipart(MultiPart::alternative_plain_html(text, cleaned(html))),
         None => builder.singlepart(SinglePart::plain(text)),
     };
     let mime = mime.map_err(|error| Refusal::Compose(error.to_string()))?;

@@ -4,6 +4,8 @@
 //! so that a mail whose answer got lost can be recognised as the same one when it comes again.
 
 mod compose;
+mod stream;
+mod tls;
 mod transport;
 mod verdict;
 
@@ -57,7 +59,7 @@ pub struct Options {
     pub timeout: Duration,
     /// The most connections to the server at any time; at least 1.
     pub connections_max: usize,
-    /// Where this server is reached from outside. For links that a mail's headers carry.
+    /// Where this server is reached from outside, for the links that a mail's headers carry.
     pub base_url: Option<String>,
 }
 

@@ -164,6 +164,14 @@ fn a_body_over_its_limit_is_refused() {
     assert_eq!(compose(&sender(), &html).unwrap_err(), Refusal::Large("HTML"));
 }
 
+#[test]
+fn a_lone_carriage_return_and_control_characters_do_not_reach_the_wire() {
+    let text = "a\r.\rb\0c\u{1b}[1m\td\n.\r\nQUIT".to_owned();
+    let mail = composed(&Message { html: Some(text.clone()), text, ..message() });
+    assert!(!mail.replace("\r\n", "").contains(|c: char| c.is_control() && c != '\t'), "{mail:?}");
+    assert_eq!(mail.matches("a\r\n.\r\nbc[1m\td\r\n.\r\nQUIT").count(), 2, "{mail:?}");
+}
+
 proptest! {
     #[test]
     fn no_message_can_add_a_header_or_end_the_headers(
