@@ -330,7 +330,8 @@ pub fn pong_frame(payload: &[u8]) -> Bytes {
 /// A close frame. The reason is cut to what fits.
 pub fn close_frame(code: u16, reason: &str) -> Bytes {
     let mut payload = code.to_be_bytes().to_vec();
-    let end = reason.floor_char_boundary(CONTROL_BYTES_MAX - 2);
+    let room = reason.len().min(CONTROL_BYTES_MAX - 2);
+    let end = (0..=room).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     payload.extend_from_slice(&reason.as_bytes()[..end]);
     control_frame(CLOSE, &payload)
 }

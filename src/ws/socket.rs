@@ -157,10 +157,11 @@ impl<B: Backend> Socket<B> {
         let due = self.next_due();
         let mut timer = pin!(clock.sleep_until(due));
         while self.next_due() >= due {
-            if !self.unread.is_empty() || self.replay.is_some() {
-                Box::pin(self.catch_up()).await?;
-            }
             self.send()?;
+            while self.lags() {
+                Box::pin(self.catch_up()).await?;
+                self.send()?;
+            }
             let ready = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
             if ready.read || ready.timer {
                 self.turn(ready).await?;
@@ -172,17 +173,23 @@ impl<B: Backend> Socket<B> {
         Ok(())
     }
 
-    /// Looks at bytes that were left while something had to be waited for, and replays while the socket takes it.
-    async fn catch_up(&mut self) -> Result<(), End> {
-        self.meet(Need::Nothing).await?;
-        self.send()?;
-        while self.out.is_empty()
-            && let Some(replay) = self.replay.take()
-        {
-            self.replay = join::replay(&mut self.session, &self.shared, replay, &mut self.out).await?;
-            self.send()?;
+    /// Whether there is something to do that neither the socket nor the hub will wake us for.
+    fn lags(&self) -> bool {
+        match self.replay {
+            Some(_) => self.out.is_empty(),
+            None => !self.unread.is_empty() && self.out.has_room_for_replies(),
         }
-        Ok(())
+    }
+
+    /// Replays a page, or looks at bytes that were left while something had to be waited for.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        match self.replay.take() {
+            Some(replay) => {
+                self.replay = join::replay(&mut self.session, &self.shared, replay, &mut self.out).await?;
+                Ok(())
+            }
+            None => self.meet(Need::Nothing).await,
+        }
     }
 
     async fn turn(&mut self, ready: Ready) -> Result<(), End> {
@@ -217,21 +224,19 @@ impl<B: Backend> Socket<B> {
         }
         // An error makes a stream ready, and the next read or write tells it.
         ready.write = writing && self.stream.poll_write_ready(cx).is_ready();
-        ready.read = self.out.has_room_for_replies() && self.stream.poll_read_ready(cx).is_ready();
+        let listening = self.unread.is_empty() && self.out.has_room_for_replies();
+        ready.read = listening && self.stream.poll_read_ready(cx).is_ready();
         let any = ready.timer || ready.hub || ready.write || ready.read;
         if any { Poll::Ready(ready) } else { Poll::Pending }
     }
 
     /// Writes what waits, as far as the socket takes it.
     fn send(&mut self) -> Result<(), End> {
-        self.look_for_end()?;
+        if let Some(code) = self.take() {
+            return Err(Closing { code, reason: reason(code) }.into());
+        }
         let mut completed = 0;
         for _ in 0..WRITES_IN_A_ROW_MAX {
-            if let Some(attachment) = &self.session.attachment
-                && self.replay.is_none()
-            {
-                self.out.take(attachment, self.session.floor);
-            }
             if self.out.is_empty() {
                 break;
             }
@@ -255,10 +260,13 @@ impl<B: Backend> Socket<B> {
         Ok(())
     }
 
-    fn look_for_end(&self) -> Result<(), End> {
-        match self.session.attachment.as_ref().and_then(crate::hub::Attachment::closing) {
-            None => Ok(()),
-            Some(code) => Err(Closing { code, reason: reason(code) }.into()),
+    /// Takes what the hub holds, unless something before it must go out first. Answers the code if the connection is
+    /// to be closed.
+    fn take(&mut self) -> Option<u16> {
+        let attachment = self.session.attachment.as_ref()?;
+        match &self.replay {
+            Some(_) => attachment.closing(),
+            None => self.out.take(attachment, self.session.floor.unwrap_or(0)),
         }
     }
 
@@ -308,9 +316,7 @@ impl<B: Backend> Socket<B> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((Need::Nothing, false)),
                 Err(error) => return Err(error.into()),
             };
-            if let Some(attachment) = &self.session.attachment {
-                attachment.heard(now);
-            }
+            self.session.heard(now);
             let (used, need) = self.digest(&scratch[..length], now)?;
             self.unread = Bytes::copy_from_slice(&scratch[used..length]);
             Ok((need, length == scratch.len()))
@@ -379,7 +385,8 @@ impl<B: Backend> Socket<B> {
                 (close::SLOW_CONSUMER, reason, SLOW_FAREWELL_MS)
             }
             End::Close(Closing { code, reason }) => {
-                self.take_the_rest();
+                // What waits in the hub still goes out; the code is decided.
+                let _ = self.take();
                 (code, reason, FAREWELL_MS)
             }
         };
@@ -389,24 +396,18 @@ impl<B: Backend> Socket<B> {
         self.out.reply_bytes(close_frame(code, reason));
         let clock = self.shared.clock.clone();
         let until = clock.now().saturating_add(patience_ms);
+        let shared = self.shared.clone();
         tokio::select! {
             gone = self.flush() => if gone.is_err() { return },
             () = clock.sleep_until(until) => return,
+            // A shutdown does not wait for those who do not read.
+            () = shared.stopping.cancelled(), if code == close::SLOW_CONSUMER => return,
         }
         self.session.attachment = None;
         let until = clock.now().saturating_add(LINGER_MS);
         tokio::select! {
             _ = self.linger() => {}
             () = clock.sleep_until(until) => {}
-        }
-    }
-
-    /// What waits in the hub goes out before the goodbye, unless the client must be told once more what it has.
-    fn take_the_rest(&mut self) {
-        if let Some(attachment) = &self.session.attachment
-            && self.replay.is_none()
-        {
-            self.out.take(attachment, self.session.floor);
         }
     }
 
