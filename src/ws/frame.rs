@@ -106,6 +106,11 @@ impl Decoder {
         }
     }
 
+    /// Sets another bound, for messages that begin from now on.
+    pub fn allow(&mut self, message_bytes_max: usize) {
+        self.message_bytes_max = message_bytes_max;
+    }
+
     /// Reads on in `input`. Answers how many bytes were used and the next event; without an event everything was
     /// used. After a violation the decoder is of no more use.
     pub fn next(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Violation> {
@@ -370,5 +375,4 @@ fn framed(opcode: u8, mut buffer: Vec<u8>) -> Bytes {
 }
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
 mod tests;

@@ -26,6 +26,8 @@ use crate::hub::Seat;
 const SCRATCH_BYTES: usize = 32 * 1024;
 /// A socket that has taken nothing for so long is stalled, and not merely busy.
 const STALLED_AFTER_MS: Millis = 250;
+/// The most bytes of a message from a client that has not said who it is: enough for any `connect`.
+const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// How long a last message may take to leave.
 const FAREWELL_MS: Millis = 5_000;
 /// The same for a client that does not read: it holds one frame and shall have a chance to hear why.
@@ -95,7 +97,7 @@ impl<B: Backend> Socket<B> {
     ) -> Box<Socket<B>> {
         // An empty slice may still hold the HTTP machine's whole buffer.
         let unread = if unread.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&unread) };
-        let decoder = Decoder::new(shared.limits.message_bytes_max);
+        let decoder = Decoder::new(shared.limits.message_bytes_max.min(STRANGER_BYTES_MAX));
         let entry = Some(Box::new(entry));
         let (out, replay, blocked) = (Out::default(), None, None);
         Box::new(Socket { stream, shared, session, decoder, out, unread, replay, blocked, entry })
@@ -369,6 +371,7 @@ impl<B: Backend> Socket<B> {
 
     async fn join(&mut self, seat: Option<Seat>, join: Join) -> Result<(), End> {
         self.replay = join::join(&mut self.session, &self.shared, seat, join, &mut self.out).await?;
+        self.decoder.allow(self.shared.limits.message_bytes_max);
         Ok(())
     }
 

@@ -297,3 +297,38 @@ async fn fifty_connections_at_once_are_all_listed() {
     }
     server.emptied().await;
 }
+
+#[tokio::test]
+async fn a_stranger_may_not_make_the_server_hold_a_large_message() {
+    let server = Server::usual().await;
+    let mut stranger = server.connect("").await.unwrap();
+    stranger.say(json!({"type": "large_data", "data": "x".repeat(90_000)})).await;
+    assert_eq!(stranger.hear().await["code"], "MESSAGE_TOO_LARGE");
+    stranger.say(connect("ada")).await;
+    assert_eq!(kind(&stranger.hear().await), "hello");
+    stranger.say(json!({"type": "large_data", "data": "x".repeat(90_000)})).await;
+    assert_eq!(stranger.hear().await["size"], 90_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resuming_over_and_over_under_load_gives_everything_once_and_in_order() {
+    const ALL: u64 = 3000;
+    let server = Server::usual().await;
+    let house = server.house.clone();
+    server.supervisor.spawn("publisher", async move {
+        for _ in 0..ALL {
+            house.notify("ada", "x");
+            tokio::task::yield_now().await;
+        }
+    });
+    let mut last = 0;
+    while last < ALL {
+        let mut ada = server.connect(&format!("?token=ada&epoch=e1&offset={last}")).await.unwrap();
+        assert_eq!(ada.hear().await["recovered"], true);
+        for _ in 0..40.min(ALL - last) {
+            assert_eq!(ada.hear().await["offset"], last + 1);
+            last += 1;
+        }
+    }
+    server.emptied().await;
+}
