@@ -84,9 +84,10 @@ impl Attachment {
         self.line.poll_ready(cx, wants)
     }
 
-    /// Every frame that waits, oldest first. What `mine` held before is dropped.
-    pub fn take(&self, mine: &mut VecDeque<Frame>) {
-        self.line.swap(mine);
+    /// Every frame that waits, oldest first; what `mine` held before is dropped. Answers the code if the connection is
+    /// to be closed.
+    pub fn take(&self, mine: &mut VecDeque<Frame>) -> Option<u16> {
+        self.line.swap(mine)
     }
 
     /// The code that the connection is to be closed with, once somebody has decided so.

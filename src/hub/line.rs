@@ -41,6 +41,8 @@ struct State {
     /// Notifications with an offset are left out, because the owner reads them from the store.
     replaying: bool,
     closing: Option<u16>,
+    /// Whether the owner wants to be woken for frames, or for closing alone.
+    wants: bool,
     waker: Option<Waker>,
     channels: Vec<Box<str>>,
 }
@@ -92,7 +94,8 @@ impl Line {
             state.bytes += frame.len();
             Pushed::Queued
         };
-        let waker = state.waker.take();
+        let woken = state.wants || pushed == Pushed::Overflowed;
+        let waker = if woken { state.waker.take() } else { None };
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -106,6 +109,7 @@ impl Line {
         if state.closing.is_some() || wants && !state.frames.is_empty() {
             return Poll::Ready(());
         }
+        state.wants = wants;
         match &state.waker {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             Some(_) | None => state.waker = Some(cx.waker().clone()),
@@ -113,11 +117,13 @@ impl Line {
         Poll::Pending
     }
 
-    /// Swaps the waiting frames for the owner's empty list, so that an empty queue holds no memory.
-    pub(super) fn swap(&self, mine: &mut VecDeque<Frame>) {
+    /// Swaps the waiting frames for the owner's empty list, so that an empty queue holds no memory. Answers the code
+    /// if the connection is to be closed.
+    pub(super) fn swap(&self, mine: &mut VecDeque<Frame>) -> Option<u16> {
         let mut state = self.state.lock();
         state.bytes = 0;
         *mine = std::mem::take(&mut state.frames);
+        state.closing
     }
 
     pub(super) fn hold(&self, len: usize, bytes: usize, stalled: bool, limits: &Limits) -> bool {

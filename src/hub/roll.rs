@@ -86,11 +86,13 @@ pub(super) fn page(lines: &BTreeMap<Uuid, Arc<Line>>, after: Option<Uuid>, limit
     }
 }
 
+type Shard = RwLock<HashMap<Box<str>, Roll>>;
+
 /// Rolls by name, in shards that are locked one at a time and never across an await.
 #[derive(Debug)]
 pub(super) struct Rolls {
     hasher: RandomState,
-    shards: Box<[RwLock<HashMap<Box<str>, Roll>>]>,
+    shards: Box<[Shard]>,
 }
 
 impl Rolls {
@@ -101,7 +103,7 @@ impl Rolls {
         }
     }
 
-    fn shard(&self, name: &str) -> &RwLock<HashMap<Box<str>, Roll>> {
+    fn shard(&self, name: &str) -> &Shard {
         // The remainder is below SHARDS, so the cast loses nothing.
         &self.shards[(self.hasher.hash_one(name) % SHARDS as u64) as usize]
     }

@@ -188,6 +188,30 @@ async fn a_publisher_wakes_the_waiting_owner() {
     assert_eq!(waiting(&reader).len(), 1);
 }
 
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl std::task::Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_burst_wakes_its_owner_once_and_costs_nothing_more_than_the_pushes() {
+    let hub = hub();
+    let reader = hub.attach(newcomer("ada")).unwrap();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert_eq!(reader.poll_ready(&mut cx, true), Poll::Pending);
+    (0..100).for_each(|_| assert_eq!(hub.to_user("ada", &frame("x")), 1));
+    assert_eq!((wakes.0.load(Ordering::SeqCst), waiting(&reader).len()), (1, 100));
+    assert_eq!(reader.poll_ready(&mut cx, false), Poll::Pending);
+    hub.to_user("ada", &frame("x"));
+    assert_eq!(wakes.0.load(Ordering::SeqCst), 1, "a blocked owner is left asleep");
+}
+
 #[test]
 fn an_owner_that_wants_no_frames_is_ready_for_closing_alone() {
     let hub = hub();

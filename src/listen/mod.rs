@@ -77,16 +77,14 @@ where
     while let Some((stream, peer)) = accept(listener, &stopping).await {
         // Small answers must not wait for an acknowledgement; a socket that fails here fails at its first read.
         let _ = stream.set_nodelay(true);
-        match (places.take(peer.ip()), refused.take(peer.ip())) {
-            (Some(place), _) => {
-                let (service, stopping) = (service.clone(), stopping.clone());
-                let connection = converse(stream, peer, service, limits, stopping, place);
-                supervisor.spawn("http connection", Box::pin(connection));
-            }
-            (None, Some(place)) => supervisor.spawn("http refusal", Box::pin(refuse(stream, place))),
-            (None, None) => {
-                let _ = stream.try_write(NO_PLACE);
-            }
+        if let Some(place) = places.take(peer.ip()) {
+            let (service, stopping) = (service.clone(), stopping.clone());
+            let connection = converse(stream, peer, service, limits, stopping, place);
+            supervisor.spawn("http connection", Box::pin(connection));
+        } else if let Some(place) = refused.take(peer.ip()) {
+            supervisor.spawn("http refusal", Box::pin(refuse(stream, place)));
+        } else {
+            let _ = stream.try_write(NO_PLACE);
         }
     }
 }

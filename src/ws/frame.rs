@@ -106,6 +106,11 @@ impl Decoder {
         }
     }
 
+    /// Sets another bound, for messages that begin from now on.
+    pub fn allow(&mut self, message_bytes_max: usize) {
+        self.message_bytes_max = message_bytes_max;
+    }
+
     /// Reads on in `input`. Answers how many bytes were used and the next event; without an event everything was
     /// used. After a violation the decoder is of no more use.
     pub fn next(&mut self, input: &[u8]) -> Result<(usize, Option<Event>), Violation> {
@@ -330,7 +335,8 @@ pub fn pong_frame(payload: &[u8]) -> Bytes {
 /// A close frame. The reason is cut to what fits.
 pub fn close_frame(code: u16, reason: &str) -> Bytes {
     let mut payload = code.to_be_bytes().to_vec();
-    let end = reason.floor_char_boundary(CONTROL_BYTES_MAX - 2);
+    let room = reason.len().min(CONTROL_BYTES_MAX - 2);
+    let end = (0..=room).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     payload.extend_from_slice(&reason.as_bytes()[..end]);
     control_frame(CLOSE, &payload)
 }
@@ -369,5 +375,4 @@ fn framed(opcode: u8, mut buffer: Vec<u8>) -> Bytes {
 }
 
 #[cfg(test)]
-#[path = "frame_tests.rs"]
 mod tests;

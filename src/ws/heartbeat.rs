@@ -89,8 +89,8 @@ mod tests {
         heart.heard(69_999);
         assert_eq!(heart.turn(70_000), Beat::Wait);
         heart.turn(120_000);
-        assert_eq!(heart.turn(139_999), Beat::Wait);
-        assert_eq!(heart.turn(139_999 + 70_000), Beat::Silent);
+        assert_eq!(heart.turn(139_998), Beat::Wait);
+        assert_eq!(heart.turn(139_999), Beat::Silent);
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn sit_down<B: Backend>(
     attachment.replaying(connect.resume.is_some());
     session.principal = principal;
     session.attachment = Some(attachment);
-    session.resumed = false;
+    (session.floor, session.resumed) = (None, false);
     Ok(())
 }
 
@@ -121,8 +121,8 @@ async fn resume<B: Backend>(
     let backend = &shared.backend;
     let mut head = backend.head(&user).await?;
     // After a first `hello` everything above the floor goes out live.
-    let first = session.floor == 0 && !session.resumed;
-    let upto = (!first).then_some(session.floor);
+    let upto = session.floor;
+    let first = upto.is_none() && !session.resumed;
     let mut replay = None;
     if let Some(resume) = resume.filter(|_| !session.resumed)
         && resume.epoch == head.epoch
@@ -139,7 +139,7 @@ async fn resume<B: Backend>(
         // The hub queues from here on; what came before is below the head that is read next.
         attachment.replaying(false);
         head = backend.head(&user).await?;
-        session.floor = head.offset;
+        session.floor = Some(head.offset);
     }
     Ok((Some(head), replay))
 }
@@ -191,7 +191,7 @@ pub(super) async fn replay<B: Backend>(
         replay.settled = true;
         return Ok(Some(replay));
     }
-    session.floor = session.floor.max(replay.after);
+    session.floor = session.floor.max(Some(replay.after));
     Ok(None)
 }
 

@@ -36,15 +36,17 @@ impl Out {
     }
 
     /// Takes what the hub holds for this connection, once everything before is written. Notifications up to the
-    /// offset `floor` are left out: the client has them.
-    pub(super) fn take(&mut self, attachment: &Attachment, floor: u64) {
-        if self.frames.is_empty() {
-            attachment.take(&mut self.frames);
-            if floor > 0 {
-                self.frames.retain(|frame| frame.offset().is_none_or(|offset| offset > floor));
-            }
-            self.bytes = self.frames.iter().map(Frame::len).sum();
+    /// offset `floor` are left out: the client has them. Answers the code if the connection is to be closed.
+    pub(super) fn take(&mut self, attachment: &Attachment, floor: u64) -> Option<u16> {
+        if !self.frames.is_empty() {
+            return attachment.closing();
         }
+        let closing = attachment.take(&mut self.frames);
+        if floor > 0 {
+            self.frames.retain(|frame| frame.offset().is_none_or(|offset| offset > floor));
+        }
+        self.bytes = self.frames.iter().map(Frame::len).sum();
+        closing
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -64,6 +66,11 @@ impl Out {
         self.reply_bytes < REPLY_BYTES_MAX
     }
 
+    #[cfg(test)]
+    pub(super) fn drain(&mut self) -> Vec<Frame> {
+        std::mem::take(self).frames.into()
+    }
+
     /// Drops everything but a frame that is written in part.
     pub(super) fn cut(&mut self) {
         self.frames.truncate(usize::from(self.written > 0));
@@ -72,6 +79,15 @@ impl Out {
 
     /// One write of what waits. Answers how many frames were completed.
     pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<usize> {
+        let taken = match self.frames.front() {
+            None => 0,
+            Some(only) if self.frames.len() == 1 => stream.try_write(&only.bytes()[self.written..])?,
+            Some(_) => self.write_many(stream)?,
+        };
+        Ok(self.advance(taken))
+    }
+
+    fn write_many(&self, stream: &TcpStream) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         for (slice, frame) in slices.iter_mut().zip(&self.frames) {
@@ -79,11 +95,7 @@ impl Out {
             *slice = IoSlice::new(&frame.bytes()[from..]);
             count += 1;
         }
-        let taken = match &slices[..count] {
-            [one] => stream.try_write(one)?,
-            many => stream.try_write_vectored(many)?,
-        };
-        Ok(self.advance(taken))
+        stream.try_write_vectored(&slices[..count])
     }
 
     fn advance(&mut self, taken: usize) -> usize {

@@ -49,7 +49,7 @@ pub(super) struct Session {
     pub(super) attachment: Option<Attachment>,
     pub(super) principal: Option<Principal>,
     /// Notifications up to this offset are not sent as they come: the client has them or was told to read them.
-    pub(super) floor: u64,
+    pub(super) floor: Option<u64>,
     /// A connection resumes once.
     pub(super) resumed: bool,
     heart: Heartbeat,
@@ -62,7 +62,7 @@ impl Session {
         Session {
             attachment: None,
             principal: None,
-            floor: 0,
+            floor: None,
             resumed: false,
             heart: Heartbeat::new(limits.heartbeat_interval, limits.connection_timeout, now),
             flood: Flood::new(now),
@@ -75,6 +75,14 @@ impl Session {
         self.attachment.as_ref().and_then(Attachment::user_id)
     }
 
+    /// Anything that comes counts as life, a part of a message too.
+    pub(super) fn heard(&mut self, now: Millis) {
+        self.heart.heard(now);
+        if let Some(attachment) = &self.attachment {
+            attachment.heard(now);
+        }
+    }
+
     /// One message of the client.
     pub(super) fn on_event(
         &mut self,
@@ -83,7 +91,6 @@ impl Session {
         now: Millis,
         out: &mut Out,
     ) -> Need {
-        self.heart.heard(now);
         if self.flood.frame(now) {
             return too_much(None, now, out);
         }

@@ -26,6 +26,8 @@ use crate::hub::Seat;
 const SCRATCH_BYTES: usize = 32 * 1024;
 /// A socket that has taken nothing for so long is stalled, and not merely busy.
 const STALLED_AFTER_MS: Millis = 250;
+/// The most bytes of a message from a client that has not said who it is: enough for any `connect`.
+const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// How long a last message may take to leave.
 const FAREWELL_MS: Millis = 5_000;
 /// The same for a client that does not read: it holds one frame and shall have a chance to hear why.
@@ -95,7 +97,7 @@ impl<B: Backend> Socket<B> {
     ) -> Box<Socket<B>> {
         // An empty slice may still hold the HTTP machine's whole buffer.
         let unread = if unread.is_empty() { Bytes::new() } else { Bytes::copy_from_slice(&unread) };
-        let decoder = Decoder::new(shared.limits.message_bytes_max);
+        let decoder = Decoder::new(shared.limits.message_bytes_max.min(STRANGER_BYTES_MAX));
         let entry = Some(Box::new(entry));
         let (out, replay, blocked) = (Out::default(), None, None);
         Box::new(Socket { stream, shared, session, decoder, out, unread, replay, blocked, entry })
@@ -157,10 +159,11 @@ impl<B: Backend> Socket<B> {
         let due = self.next_due();
         let mut timer = pin!(clock.sleep_until(due));
         while self.next_due() >= due {
-            if !self.unread.is_empty() || self.replay.is_some() {
-                Box::pin(self.catch_up()).await?;
-            }
             self.send()?;
+            while self.lags() {
+                Box::pin(self.catch_up()).await?;
+                self.send()?;
+            }
             let ready = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
             if ready.read || ready.timer {
                 self.turn(ready).await?;
@@ -172,17 +175,23 @@ impl<B: Backend> Socket<B> {
         Ok(())
     }
 
-    /// Looks at bytes that were left while something had to be waited for, and replays while the socket takes it.
-    async fn catch_up(&mut self) -> Result<(), End> {
-        self.meet(Need::Nothing).await?;
-        self.send()?;
-        while self.out.is_empty()
-            && let Some(replay) = self.replay.take()
-        {
-            self.replay = join::replay(&mut self.session, &self.shared, replay, &mut self.out).await?;
-            self.send()?;
+    /// Whether there is something to do that neither the socket nor the hub will wake us for.
+    fn lags(&self) -> bool {
+        match self.replay {
+            Some(_) => self.out.is_empty(),
+            None => !self.unread.is_empty() && self.out.has_room_for_replies(),
         }
-        Ok(())
+    }
+
+    /// Replays a page, or looks at bytes that were left while something had to be waited for.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        match self.replay.take() {
+            Some(replay) => {
+                self.replay = join::replay(&mut self.session, &self.shared, replay, &mut self.out).await?;
+                Ok(())
+            }
+            None => self.meet(Need::Nothing).await,
+        }
     }
 
     async fn turn(&mut self, ready: Ready) -> Result<(), End> {
@@ -217,21 +226,19 @@ impl<B: Backend> Socket<B> {
         }
         // An error makes a stream ready, and the next read or write tells it.
         ready.write = writing && self.stream.poll_write_ready(cx).is_ready();
-        ready.read = self.out.has_room_for_replies() && self.stream.poll_read_ready(cx).is_ready();
+        let listening = self.unread.is_empty() && self.out.has_room_for_replies();
+        ready.read = listening && self.stream.poll_read_ready(cx).is_ready();
         let any = ready.timer || ready.hub || ready.write || ready.read;
         if any { Poll::Ready(ready) } else { Poll::Pending }
     }
 
     /// Writes what waits, as far as the socket takes it.
     fn send(&mut self) -> Result<(), End> {
-        self.look_for_end()?;
+        if let Some(code) = self.take() {
+            return Err(Closing { code, reason: reason(code) }.into());
+        }
         let mut completed = 0;
         for _ in 0..WRITES_IN_A_ROW_MAX {
-            if let Some(attachment) = &self.session.attachment
-                && self.replay.is_none()
-            {
-                self.out.take(attachment, self.session.floor);
-            }
             if self.out.is_empty() {
                 break;
             }
@@ -255,10 +262,13 @@ impl<B: Backend> Socket<B> {
         Ok(())
     }
 
-    fn look_for_end(&self) -> Result<(), End> {
-        match self.session.attachment.as_ref().and_then(crate::hub::Attachment::closing) {
-            None => Ok(()),
-            Some(code) => Err(Closing { code, reason: reason(code) }.into()),
+    /// Takes what the hub holds, unless something before it must go out first. Answers the code if the connection is
+    /// to be closed.
+    fn take(&mut self) -> Option<u16> {
+        let attachment = self.session.attachment.as_ref()?;
+        match &self.replay {
+            Some(_) => attachment.closing(),
+            None => self.out.take(attachment, self.session.floor.unwrap_or(0)),
         }
     }
 
@@ -308,9 +318,7 @@ impl<B: Backend> Socket<B> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((Need::Nothing, false)),
                 Err(error) => return Err(error.into()),
             };
-            if let Some(attachment) = &self.session.attachment {
-                attachment.heard(now);
-            }
+            self.session.heard(now);
             let (used, need) = self.digest(&scratch[..length], now)?;
             self.unread = Bytes::copy_from_slice(&scratch[used..length]);
             Ok((need, length == scratch.len()))
@@ -363,6 +371,7 @@ impl<B: Backend> Socket<B> {
 
     async fn join(&mut self, seat: Option<Seat>, join: Join) -> Result<(), End> {
         self.replay = join::join(&mut self.session, &self.shared, seat, join, &mut self.out).await?;
+        self.decoder.allow(self.shared.limits.message_bytes_max);
         Ok(())
     }
 
@@ -379,7 +388,8 @@ impl<B: Backend> Socket<B> {
                 (close::SLOW_CONSUMER, reason, SLOW_FAREWELL_MS)
             }
             End::Close(Closing { code, reason }) => {
-                self.take_the_rest();
+                // What waits in the hub still goes out; the code is decided.
+                let _ = self.take();
                 (code, reason, FAREWELL_MS)
             }
         };
@@ -389,24 +399,18 @@ impl<B: Backend> Socket<B> {
         self.out.reply_bytes(close_frame(code, reason));
         let clock = self.shared.clock.clone();
         let until = clock.now().saturating_add(patience_ms);
+        let shared = self.shared.clone();
         tokio::select! {
             gone = self.flush() => if gone.is_err() { return },
             () = clock.sleep_until(until) => return,
+            // A shutdown does not wait for those who do not read.
+            () = shared.stopping.cancelled(), if code == close::SLOW_CONSUMER => return,
         }
         self.session.attachment = None;
         let until = clock.now().saturating_add(LINGER_MS);
         tokio::select! {
             _ = self.linger() => {}
             () = clock.sleep_until(until) => {}
-        }
-    }
-
-    /// What waits in the hub goes out before the goodbye, unless the client must be told once more what it has.
-    fn take_the_rest(&mut self) {
-        if let Some(attachment) = &self.session.attachment
-            && self.replay.is_none()
-        {
-            self.out.take(attachment, self.session.floor);
         }
     }
 
