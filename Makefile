@@ -25,7 +25,7 @@ build_bin := test -x "$(BELFRY_BIN)"
 endif
 
 POWERCUT_ROUNDS ?= 3
-stages := lint deny release unit it deb-test powercut browser
+stages := lint deny release unit it real-mail deb-test powercut browser
 
 .PHONY: help run test setup fmt deb bench clean bin $(stages)
 
@@ -67,6 +67,9 @@ unit: ## unit and documentation tests
 
 it: bin ## integration tests, the ones over sockets and with kill -9 among them
 	@$(tools) $(stage) it cargo test --locked --test '*'
+
+real-mail: ## mail through a real Postfix into a real Dovecot
+	@$(stage) real-mail tests/system/real_mail.sh
 
 deb: bin ## build the Debian package into target/debian
 	@packaging/build-deb.sh "$(target)/debian"

@@ -9,7 +9,7 @@
 #
 #   BELFRY_NSPAWN_DIR    where the container's root file system is kept and unpacked (target/nspawn)
 #
-# Needs root, systemd-container, mmdebstrap and curl's like inside the container (it brings its own).
+# Needs root, systemd-container and mmdebstrap; what it uses inside, the container brings.
 set -uo pipefail
 
 deb=$(realpath "${1:?usage: deb_under_systemd.sh DEB}")
@@ -64,7 +64,7 @@ boot() {
             mv "$work/rootfs.$$.tar" "$work/rootfs.tar" || { tail -5 "$work/mmdebstrap.log" >&2; return 1; }
     fi
     mkdir "$rootfs" && tar -xf "$work/rootfs.tar" -C "$rootfs" || return 1
-    cp "$deb" "$rootfs/root/belfry.deb"
+    cp "$deb" "$rootfs/belfry.deb"
     systemd-nspawn -D "$rootfs" -M "$machine" --register=no --keep-unit --boot --private-network \
         --console=read-only </dev/null >"$work/console.log" 2>&1 &
     nspawn=$!
@@ -173,7 +173,7 @@ boot || { echo "0 passed, 1 failed"; exit 1; }
 printf 'booted Debian %s with %s in %d ms\n' "$(inside cat /etc/debian_version)" \
     "$(inside systemctl --version | sed -n '1s/ (.*//p')" "$(($(now_ms) - started))"
 
-check "the package installs" inside dpkg -i /root/belfry.deb
+check "the package installs" inside dpkg -i /belfry.deb
 check "the service is enabled" equals enabled inside systemctl is-enabled "$unit"
 check "the service says READY and answers" within 10 reported_ready
 [ "$failed" = 0 ] || finish
@@ -224,7 +224,7 @@ check "reload works" inside systemctl reload "$unit"
 check "reload keeps the process" equals "$victim" main_pid
 check "and keeps serving" within 5 ready
 
-check "upgrading to the same version works" inside dpkg -i /root/belfry.deb
+check "upgrading to the same version works" inside dpkg -i /belfry.deb
 check "an upgrade restarts the server" moved_on_from "$victim"
 check "and it says READY" within 10 reported_ready
 check "an upgrade keeps the mode of the configuration" equals "640 root:belfry" mode /etc/belfry/belfry.toml
@@ -238,7 +238,7 @@ check "the package is removed" inside dpkg -r belfry
 check "removal stops the server" equals inactive inside systemctl is-active "$unit"
 check "removal keeps the state" inside test -d /var/lib/belfry
 check "removal keeps the configuration" inside test -f /etc/belfry/belfry.toml
-check "installing again finds the state" inside dpkg -i /root/belfry.deb
+check "installing again finds the state" inside dpkg -i /belfry.deb
 check "and serves it" within 10 in_inbox "${id:-no notification id in the answer}"
 check "the package is purged" inside dpkg -P belfry
 check "purge removes the state" absent /var/lib/belfry

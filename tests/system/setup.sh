@@ -9,6 +9,8 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
+# Where programs for root are; a user's PATH may not say so.
+PATH=$PATH:/usr/sbin:/sbin
 # The version whose deny.toml syntax ours is.
 cargo_deny=0.20.2
 
@@ -35,6 +37,16 @@ if command -v apt-get >/dev/null; then
     need_command mkfs.ext4 e2fsprogs
     need_command losetup mount
     need_command pgrep procps
+    need_command openssl openssl
+    # For the tests with a real mailbox, which run their own copies of both. Installing Postfix would remove another
+    # mail server, and that is not ours to do.
+    if command -v postfix >/dev/null || [ ! -e /usr/sbin/sendmail ]; then
+        need_command postfix postfix
+        need_package dovecot-imapd
+        need_package dovecot-lmtpd
+    elif [ "${BELFRY_SKIP_REAL_MAIL:-}" != 1 ]; then
+        echo "setup: another mail server than Postfix is installed and stays; set BELFRY_SKIP_REAL_MAIL=1" >&2
+    fi
     need_package ca-certificates
     # An interpreter without ensurepip cannot make a venv: Debian's own needs this package.
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
@@ -47,6 +59,9 @@ if command -v apt-get >/dev/null; then
                 { echo "setup: not root and no sudo; install as root: apt-get install ${missing[*]}" >&2; exit 1; }
             as_root=(sudo)
         fi
+        # The system's own Postfix gets no configuration, and so does not start.
+        echo 'postfix postfix/main_mailer_type select No configuration' |
+            "${as_root[@]}" debconf-set-selections 2>/dev/null || true
         log=$(mktemp)
         if ! { "${as_root[@]}" apt-get update &&
             "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
