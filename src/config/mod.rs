@@ -172,10 +172,11 @@ pub fn from_process(file: Option<&Path>, overrides: &[(&str, String)]) -> Result
 /// A send that outlives its lease would be started a second time.
 fn leases_outlive_sends(config: &Config) -> Option<Violation> {
     let (lease, timeout) = (&config.delivery.lease, &config.channels.email.timeout);
-    (lease <= timeout).then(|| Violation {
+    // A send waits for a connection and then has its attempt, each within the timeout.
+    (*lease <= *timeout * 2).then(|| Violation {
         keys: vec!["delivery.lease".to_owned(), "channels.email.timeout".to_owned()],
         message: format!(
-            "delivery.lease is {}, but must be longer than channels.email.timeout, which is {}",
+            "delivery.lease is {}, but must be longer than twice channels.email.timeout, which is {}",
             show_duration(lease),
             show_duration(timeout),
         ),

@@ -263,7 +263,8 @@ mod tests {
                 let then = verdict(&later, decision.channel);
                 let released = matches!(then, Verdict::Send | Verdict::Skipped { reason: Reason::Expired });
                 let held_by_sender = matches!(then, Verdict::Deferred { reason: Reason::SendAt, .. });
-                prop_assert!(if reason == Reason::QuietHours { released } else { !held_by_sender });
+                let right = if reason == Reason::QuietHours { released } else { !held_by_sender };
+                prop_assert!(right);
             }
         }
 

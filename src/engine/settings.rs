@@ -42,9 +42,9 @@ settings! {
 settings! {
     /// How deliveries are worked off.
     pub struct Delivery {
-        /// How long a delivery is kept from a second try while its first is under way. A try that a crash cut off is
-        /// repeated after this. Longer than `channels.email.timeout`.
-        lease: Duration = Duration::from_secs(MINUTE),
+        /// How long a delivery is kept from a second try while its first is under way. Longer than twice
+        /// `channels.email.timeout`.
+        lease: Duration = Duration::from_secs(2 * MINUTE),
             within(Unit::Seconds, Duration::from_secs(1)..=Duration::from_secs(DAY));
     }
 }

@@ -78,7 +78,8 @@ impl Server {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
         };
-        supervisor.spawn("accept", listen::serve(listener, service, limits, supervisor.clone()));
+        let keeper = supervisor.clone();
+        supervisor.spawn("accept", async move { listen::serve(&listener, service, limits, keeper).await });
         Server { address, house, supervisor }
     }
 
