@@ -24,8 +24,7 @@ impl Channel {
         [Channel::InApp, Channel::Email, Channel::BrowserPush, Channel::Sms, Channel::Webhook];
 
     /// The channels that a person has a preference for, and that a notification considers when it names none.
-    pub const PREFERRED: [Channel; 4] =
-        [Channel::InApp, Channel::Email, Channel::BrowserPush, Channel::Sms];
+    pub const PREFERRED: [Channel; 4] = [Channel::InApp, Channel::Email, Channel::BrowserPush, Channel::Sms];
 
     /// The name on the wire, in keys and in labels.
     pub const fn name(self) -> &'static str {
