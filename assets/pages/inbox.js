@@ -149,9 +149,9 @@ function drawArrivals() {
 function announce() {
   const items = unannounced;
   unannounced = [];
-  const [first] = items;
-  byId("announcer").textContent =
-    items.length === 1 ? `New notification, ${first.priority} priority: ${first.title}` : `${items.length} new notifications`;
+  const latest = items.at(-1);
+  const what = items.length === 1 ? "New notification" : `${items.length} new notifications, the latest`;
+  byId("announcer").textContent = `${what}, ${latest.priority} priority: ${latest.title}`;
 }
 
 /** A mark made anywhere, by this page included. Without ids it speaks of everything. */

@@ -1,0 +1,291 @@
+// Drives the release binary and a real browser: what is posted over REST is seen live in the inbox page.
+// Usage: BELFRY_BIN=target/release/belfry node tests/browser/inbox.mjs
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { AxeBuilder } from "@axe-core/playwright";
+import { chromium } from "playwright-core";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BINARY = resolve(process.env.BELFRY_BIN ?? join(ROOT, "target/release/belfry"));
+const BROWSER = process.env.BELFRY_CHROMIUM ?? "/usr/bin/chromium";
+const SHOTS = join(ROOT, "target/screenshots");
+const ADMIN_KEY = "browser-test-admin-key-0123456789abcdef";
+const LIVE_WITHIN_MS = 2000;
+const START_WITHIN_MS = 10_000;
+const COMES_BACK_WITHIN_MS = 20_000;
+const AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const HOSTILE = "<img src=x onerror=\"document.title='owned'\">";
+
+const store = mkdtempSync(join(tmpdir(), "belfry-browser-"));
+const heard = { console: [], foreign: [] };
+/** While the server is down on purpose, the browser reports the refused connections: that is no defect of the page. */
+let serverIsDown = false;
+let server = null;
+let base = "";
+let passed = 0;
+let failed = 0;
+
+async function check(name, act) {
+  try {
+    await act();
+    passed += 1;
+    console.log(`ok    ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}\n      ${String(error.message).split("\n").slice(0, 6).join("\n      ")}`);
+  }
+}
+
+function equal(actual, expected, what) {
+  const [left, right] = [JSON.stringify(actual), JSON.stringify(expected)];
+  if (left !== right) throw new Error(`${what}: ${left} instead of ${right}`);
+}
+
+async function startServer(listen) {
+  server = spawn(BINARY, ["serve"], {
+    cwd: store,
+    stdio: ["ignore", "pipe", "inherit"],
+    env: {
+      ...process.env,
+      BELFRY_SERVER__LISTEN: listen,
+      BELFRY_STORAGE__PATH: join(store, "data"),
+      BELFRY_AUTH__ADMIN_KEY: ADMIN_KEY,
+      BELFRY_CHANNELS__EMAIL__MODE: "capture",
+    },
+  });
+  const tooLate = setTimeout(() => server.kill("SIGKILL"), START_WITHIN_MS);
+  const lines = createInterface({ input: server.stdout });
+  for await (const line of lines) {
+    const found = /listening on (http:\/\/\S+)/.exec(line);
+    if (!found) continue;
+    clearTimeout(tooLate);
+    // What it says from here on is read and dropped, so that a full pipe never stops it.
+    server.stdout.resume();
+    return found[1].replace(/\/$/, "");
+  }
+  throw new Error(`the server did not say where it listens within ${START_WITHIN_MS} ms`);
+}
+
+async function killServer() {
+  if (!server || server.exitCode !== null || server.signalCode !== null) return;
+  server.kill("SIGKILL");
+  await once(server, "exit");
+}
+
+async function rest(path, { token = ADMIN_KEY, body } = {}) {
+  const response = await fetch(base + path, {
+    method: body ? "POST" : "GET",
+    headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
+    body: body && JSON.stringify(body),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text.slice(0, 300)}`);
+  return JSON.parse(text);
+}
+
+function notify(fields) {
+  return rest("/v1/notifications", {
+    body: { user_id: "anna", type: "custom", category: "system", priority: "medium", message: "A message.", ...fields },
+  });
+}
+
+/** Opens a page whose console and requests are watched. */
+async function openPage(context, path) {
+  const page = await context.newPage();
+  page.on("console", (line) => line.type() === "error" && !serverIsDown && heard.console.push(line.text()));
+  page.on("pageerror", (error) => heard.console.push(String(error)));
+  page.on("request", (sent) => {
+    const url = new URL(sent.url());
+    if (/^(http|ws)s?:$/.test(url.protocol) && url.host !== new URL(base).host) heard.foreign.push(sent.url());
+  });
+  const response = await page.goto(base + path);
+  return { page, response };
+}
+
+function row(page, title) {
+  return page.getByRole("article", { name: title, exact: true });
+}
+
+async function isLive(page, withinMs = LIVE_WITHIN_MS) {
+  await page.locator('#state[data-state="live"]').waitFor({ timeout: withinMs });
+}
+
+async function unreadIs(page, count) {
+  const title = count > 0 ? `(${count}) Inbox – Belfry` : "Inbox – Belfry";
+  await page.waitForFunction((wanted) => document.title === wanted, title, { timeout: LIVE_WITHIN_MS }).catch(async () => {
+    throw new Error(`the title is “${await page.title()}” instead of “${title}”`);
+  });
+}
+
+async function axeFindsNothing(page) {
+  const { violations } = await new AxeBuilder({ page }).withTags(AXE_RULES).analyze();
+  if (violations.length === 0) return;
+  const told = violations.map((found) => `${found.impact} ${found.id}: ${found.nodes[0].html.slice(0, 120)}`);
+  throw new Error(`${violations.length} violations\n${told.join("\n")}`);
+}
+
+async function looks(page, name, { width, height, scheme }) {
+  await page.setViewportSize({ width, height });
+  await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
+  await page.screenshot({ path: join(SHOTS, `${name}.png`) });
+  await check(`axe finds nothing in ${name}`, () => axeFindsNothing(page));
+  await check(`${name} does not scroll sideways`, async () => {
+    equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, "overflow");
+  });
+}
+
+async function liveChecks(page, token) {
+  await check("a workflow event appears without reload", async () => {
+    const before = await page.locator("article.item").count();
+    const body = { type: "workflow_review_required", workflow_id: "wf-browser", user_id: "anna", stage: "design" };
+    await rest("/v1/workflow-events", { body });
+    await page.locator("article.item").nth(before).waitFor({ timeout: LIVE_WITHIN_MS });
+    await unreadIs(page, 1);
+  });
+  await check("a notification with an action appears at the top, with its link", async () => {
+    await notify({ title: "Deploy waits", priority: "critical", action: { label: "Review", url: "https://example.com/review" } });
+    const link = row(page, "Deploy waits").getByRole("link", { name: "Review" });
+    await link.waitFor({ timeout: LIVE_WITHIN_MS });
+    equal(await link.getAttribute("href"), "https://example.com/review", "href");
+    equal((await link.getAttribute("rel")).includes("noopener"), true, "rel=noopener");
+    equal(await page.locator("#list .title").first().textContent(), "Deploy waits", "the first title");
+    await row(page, "Deploy waits").getByText("critical priority").waitFor({ timeout: LIVE_WITHIN_MS });
+    await unreadIs(page, 2);
+  });
+  await check("it is announced politely", async () => {
+    await page.locator("#announcer[aria-live=polite]").getByText("Deploy waits").waitFor({ state: "attached", timeout: LIVE_WITHIN_MS });
+  });
+  await check("a hostile title is shown as text", async () => {
+    await notify({ title: HOSTILE, message: "<script>document.title='owned'</script>" });
+    await row(page, HOSTILE).waitFor({ timeout: LIVE_WITHIN_MS });
+    equal(await page.locator("#list img, #list script").count(), 0, "elements made of text");
+    await unreadIs(page, 3);
+  });
+  await check("the unread count agrees with the server", async () => {
+    equal((await rest("/v1/users/me/inbox/counts", { token })).unread, 3, "unread");
+    equal(await page.locator("#unread-count").textContent(), "3", "the badge");
+  });
+}
+
+async function markChecks(context, page, token) {
+  const { page: second } = await openPage(context, `/inbox#token=${token}`);
+  await check("a second tab is live and shows the same", async () => {
+    await isLive(second);
+    await row(second, "Deploy waits").waitFor({ timeout: LIVE_WITHIN_MS });
+    await unreadIs(second, 3);
+  });
+  await check("marking read by click is kept by the server", async () => {
+    await row(page, "Deploy waits").getByRole("button", { name: "Mark as read" }).click();
+    await unreadIs(page, 2);
+    const unread = await rest("/v1/users/me/inbox?status=unread", { token });
+    equal(unread.data.some((item) => item.title === "Deploy waits"), false, "still unread");
+    equal((await rest("/v1/users/me/inbox/counts", { token })).unread, 2, "unread");
+  });
+  await check("the mark reaches the second tab", async () => {
+    await unreadIs(second, 2);
+    await row(second, "Deploy waits").getByRole("button", { name: "Mark as unread" }).waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await check("archiving moves it to the archive, in both tabs", async () => {
+    await row(page, HOSTILE).getByRole("button", { name: "Archive" }).click();
+    await row(second, HOSTILE).waitFor({ state: "detached", timeout: LIVE_WITHIN_MS });
+    await second.getByRole("button", { name: "Archived" }).click();
+    await row(second, HOSTILE).waitFor({ timeout: LIVE_WITHIN_MS });
+    await second.getByRole("button", { name: "All", exact: true }).click();
+  });
+  await check("mark all read empties the unread list", async () => {
+    await page.getByRole("button", { name: "Mark all read" }).click();
+    await unreadIs(page, 0);
+    await unreadIs(second, 0);
+    await page.getByRole("button", { name: /^Unread/ }).click();
+    await page.getByText("All caught up").waitFor({ timeout: LIVE_WITHIN_MS });
+    await page.getByRole("button", { name: "All", exact: true }).click();
+    await row(page, "Deploy waits").waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await second.close();
+}
+
+async function restartChecks(page) {
+  await check("after kill -9 the page says that it reconnects", async () => {
+    serverIsDown = true;
+    await killServer();
+    await page.locator('#state[data-state="reconnecting"]').waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await check("it comes back by itself and shows what was posted meanwhile", async () => {
+    base = await startServer(new URL(base).host);
+    await notify({ title: "Sent while you were away", priority: "high" });
+    await row(page, "Sent while you were away").waitFor({ timeout: COMES_BACK_WITHIN_MS });
+    await isLive(page);
+    serverIsDown = false;
+    equal(await row(page, "Sent while you were away").count(), 1, "times shown");
+    equal(await row(page, "Deploy waits").count(), 1, "what was there before");
+    await unreadIs(page, 1);
+  });
+}
+
+async function otherPageChecks(context) {
+  const { page: start } = await openPage(context, "/");
+  await check("the start page says that the server is up", async () => {
+    await start.getByRole("heading", { name: "Belfry is up" }).waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await looks(start, "start-wide", { width: 1280, height: 860, scheme: "light" });
+  await looks(start, "start-phone-dark", { width: 390, height: 844, scheme: "dark" });
+  await start.close();
+  const { page: door } = await openPage(context, "/inbox#token=not-a-token");
+  await check("a token that is no token leads to the door with a reason", async () => {
+    await door.getByRole("alert").getByText("does not accept this token").waitFor({ timeout: LIVE_WITHIN_MS });
+    await door.getByLabel("User token").waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await door.close();
+}
+
+async function run() {
+  mkdirSync(SHOTS, { recursive: true });
+  base = await startServer("127.0.0.1:0");
+  const { token } = await rest("/v1/users/anna/tokens", { body: { expires_in: 3600 } });
+  const browser = await chromium.launch({ executablePath: BROWSER, args: BROWSER_FLAGS });
+  try {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
+    const { page, response } = await openPage(context, `/inbox#token=${token}`);
+    await check("the page comes with a strict policy", async () => {
+      const policy = response.headers()["content-security-policy"] ?? "";
+      equal(policy.includes("default-src 'none'") && policy.includes("script-src 'self'") && !policy.includes("unsafe"), true, policy);
+    });
+    await check("the token leaves the address bar at once", async () => {
+      equal(new URL(page.url()).hash, "", "fragment");
+    });
+    await check("the page goes live", () => isLive(page));
+    await liveChecks(page, token);
+    await markChecks(context, page, token);
+    await restartChecks(page);
+    await looks(page, "inbox-wide", { width: 1280, height: 860, scheme: "light" });
+    await looks(page, "inbox-dark", { width: 1280, height: 860, scheme: "dark" });
+    await looks(page, "inbox-phone", { width: 390, height: 844, scheme: "light" });
+    await looks(page, "inbox-phone-dark", { width: 390, height: 844, scheme: "dark" });
+    await looks(page, "inbox-narrow", { width: 320, height: 640, scheme: "light" });
+    await check("no errors in the console", async () => equal(heard.console, [], "console"));
+    await otherPageChecks(context);
+    await check("no request leaves for another host", async () => equal(heard.foreign, [], "requests"));
+  } finally {
+    await browser.close();
+  }
+}
+
+try {
+  await run();
+} catch (error) {
+  failed += 1;
+  console.log(`FAIL  the run itself\n      ${error.stack}`);
+} finally {
+  await killServer();
+  rmSync(store, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
