@@ -224,7 +224,7 @@ fn a_name_without_a_password_is_refused_and_so_is_the_reverse() {
 fn a_lease_that_a_send_can_outlive_is_refused() {
     assert_eq!(
         Sources::new("[channels.email]\ntimeout = \"1m\"\n").errors(),
-        ["belfry.toml:2: delivery.lease is 1m, but must be longer than twice channels.email.timeout, which is 1m"]
+        ["belfry.toml:2: delivery.lease is 2m, but must be longer than twice channels.email.timeout, which is 1m"]
     );
 }
 
