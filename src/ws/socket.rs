@@ -4,6 +4,7 @@
 //! straight from the shared frames, all that wait in one write.
 
 mod farewell;
+mod stall;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -26,8 +27,6 @@ use crate::hub::Seat;
 
 /// One read. Large enough for many small frames, small enough to stay in the cache.
 const SCRATCH_BYTES: usize = 32 * 1024;
-/// A socket that has taken nothing for so long is stalled, and not merely busy.
-const STALLED_AFTER_MS: Millis = 250;
 /// The most bytes of a message from a client that has not said who it is: enough for any `connect`.
 const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// Writes in a row before the task looks at the other side again.
@@ -265,42 +264,6 @@ impl<B: Backend> Socket<B> {
         match &self.replay {
             Some(_) => attachment.closing(),
             None => self.out.take(attachment, self.session.floor.unwrap_or(0)),
-        }
-    }
-
-    /// The socket took nothing: what is held here counts against the connection's bound.
-    fn block(&mut self) {
-        if self.blocked.is_none() {
-            self.blocked = Some((self.shared.clock.now(), false));
-            if let Some(attachment) = &self.session.attachment {
-                attachment.hold(self.out.len(), self.out.bytes(), false);
-            }
-        }
-    }
-
-    fn unblock(&mut self) {
-        if self.blocked.take().is_some()
-            && let Some(attachment) = &self.session.attachment
-        {
-            attachment.hold(0, 0, false);
-        }
-    }
-
-    fn note_stall(&mut self, now: Millis) {
-        if let Some((since, false)) = self.blocked
-            && now >= since.saturating_add(STALLED_AFTER_MS)
-        {
-            self.blocked = Some((since, true));
-            if let Some(attachment) = &self.session.attachment {
-                attachment.hold(self.out.len(), self.out.bytes(), true);
-            }
-        }
-    }
-
-    fn next_due(&self) -> Millis {
-        match self.blocked {
-            Some((since, false)) => self.session.next_due().min(since.saturating_add(STALLED_AFTER_MS)),
-            Some((_, true)) | None => self.session.next_due(),
         }
     }
 
