@@ -91,6 +91,7 @@ where
 
 /// The next connection, or `None` once the process stops.
 async fn accept(listener: &TcpListener, stopping: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
+    let mut said = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -101,7 +102,9 @@ async fn accept(listener: &TcpListener, stopping: &CancellationToken) -> Option<
             Ok(accepted) => return Some(accepted),
             Err(error) if concerns_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(%error, "failed to accept a connection, trying again until it works");
+                }
                 tokio::time::sleep(BACK_OFF).await;
             }
         }

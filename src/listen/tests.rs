@@ -100,3 +100,20 @@ async fn stopping_lets_a_request_in_flight_finish_and_accepts_no_other() {
     assert!(supervisor.drained(Duration::from_secs(5)).await);
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_warp_filter_is_served_and_knows_its_peer() {
+    use warp::Filter;
+    let filter = warp::path("who")
+        .and(warp::ext::get::<Peer>())
+        .and(warp::ext::optional::<hyper::upgrade::OnUpgrade>())
+        .map(|peer: Peer, upgrade: Option<_>| format!("{} {}", peer.0.ip(), upgrade.is_some()));
+    let service = hyper_util::service::TowerToHyperService::new(warp::service(filter));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, supervisor) = (listener.local_addr().unwrap(), Supervisor::new());
+    supervisor.spawn("accept", serve(listener, service, LIMITS, supervisor.clone()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    assert!(everything(&mut stream).await.ends_with("127.0.0.1 true"));
+}

@@ -60,7 +60,7 @@ pub(super) async fn join<B: Backend>(
     }
     let (head, replay) = match resume(session, shared, connect.resume).await {
         Ok(found) => found,
-        Err(trouble) => return Err(in_trouble(&trouble, None, shared, out)),
+        Err(trouble) => return Err(in_trouble(&trouble, shared, out)),
     };
     let now = shared.clock.now();
     greet(session, shared, head.as_ref(), replay.is_some(), out);
@@ -90,6 +90,7 @@ fn sit_down<B: Backend>(
     let now = shared.clock.now();
     let Some(seat) = seat.or_else(|| shared.hub.reserve().ok()) else {
         let error = "there are as many connections as are allowed";
+        shared.hub.count_error();
         out.reply(protocol::error(ErrorCode::SystemError, error, None, id, now));
         return Err(Closing { code: close::CONNECTION_LIMIT, reason: "connection limit" });
     };
@@ -170,7 +171,7 @@ pub(super) async fn replay<B: Backend>(
         Some(page) => page,
         None => match shared.backend.missed(user, replay.after, PAGE_LEN).await {
             Ok(page) => page,
-            Err(trouble) => return Err(in_trouble(&trouble, None, shared, out)),
+            Err(trouble) => return Err(in_trouble(&trouble, shared, out)),
         },
     };
     let upto = replay.upto.unwrap_or(u64::MAX);
@@ -217,9 +218,10 @@ pub(super) async fn mark<B: Backend>(
     }
 }
 
-fn in_trouble<B>(trouble: &Trouble, id: Option<&Echo>, shared: &Shared<B>, out: &mut Out) -> Closing {
+fn in_trouble<B>(trouble: &Trouble, shared: &Shared<B>, out: &mut Out) -> Closing {
     tracing::warn!(%trouble, "failed to read notifications for a live connection");
     let now = shared.clock.now();
-    out.reply(protocol::error(ErrorCode::SystemError, "the server cannot do that now", None, id, now));
+    shared.hub.count_error();
+    out.reply(protocol::error(ErrorCode::SystemError, "the server cannot do that now", None, None, now));
     Closing { code: close::INTERNAL_ERROR, reason: "system error" }
 }

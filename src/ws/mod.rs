@@ -306,7 +306,7 @@ async fn upgraded<B: Backend>(
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
             let now = shared.clock.now();
-            let session = Session::new(&shared.limits, now);
+            let session = Session::new(&shared.limits, shared.hub.clone(), now);
             Some(Socket::new(parts.io.into_inner(), parts.read_buf, shared, session, entry))
         }
         Err(_) => {

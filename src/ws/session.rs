@@ -9,7 +9,7 @@ use super::protocol::{self, Channel, ClientFrame, Connect, Echo, ErrorCode, Malf
 use super::{Backend, Limits, close, may_connect};
 use crate::access::Principal;
 use crate::clock::Millis;
-use crate::hub::Attachment;
+use crate::hub::{Attachment, Hub};
 
 /// How long a client may take to say who it is.
 const AUTHENTICATION_WITHIN_MS: Millis = 10_000;
@@ -52,18 +52,20 @@ pub(super) struct Session {
     pub(super) floor: Option<u64>,
     /// A connection resumes once.
     pub(super) resumed: bool,
+    hub: Hub,
     heart: Heartbeat,
     flood: Flood,
     authenticate_by_ms: Millis,
 }
 
 impl Session {
-    pub(super) fn new(limits: &Limits, now: Millis) -> Session {
+    pub(super) fn new(limits: &Limits, hub: Hub, now: Millis) -> Session {
         Session {
             attachment: None,
             principal: None,
             floor: None,
             resumed: false,
+            hub,
             heart: Heartbeat::new(limits.heartbeat_interval, limits.connection_timeout, now),
             flood: Flood::new(now),
             authenticate_by_ms: now.saturating_add(AUTHENTICATION_WITHIN_MS),
@@ -92,7 +94,7 @@ impl Session {
         out: &mut Out,
     ) -> Need {
         if self.flood.frame(now) {
-            return too_much(None, now, out);
+            return self.too_much(None, now, out);
         }
         match event {
             Event::Text(text) => self.on_text(&text, backend, now, out),
@@ -167,12 +169,12 @@ impl Session {
             None => Who::Same,
             Some(Err(refused)) => {
                 let error = refused.to_string();
-                out.reply(protocol::error(ErrorCode::AuthenticationFailed, &error, None, id, now));
+                self.tell(ErrorCode::AuthenticationFailed, &error, None, id, now, out);
                 return Need::Close(Closing { code: close::INVALID_TOKEN, reason: "invalid token" });
             }
             Some(Ok(principal)) if !may_connect(&principal) => {
                 let error = "this token may not connect";
-                out.reply(protocol::error(ErrorCode::Forbidden, error, None, id, now));
+                self.tell(ErrorCode::Forbidden, error, None, id, now, out);
                 return Need::Close(Closing { code: close::FORBIDDEN, reason: "forbidden" });
             }
             Some(Ok(principal)) => match &self.principal {
@@ -243,9 +245,9 @@ impl Session {
         out: &mut Out,
     ) -> Need {
         if self.flood.error(now) {
-            return too_much(id, now, out);
+            return self.too_much(id, now, out);
         }
-        out.reply(protocol::error(code, error, details, id, now));
+        self.tell(code, error, details, id, now, out);
         Need::Nothing
     }
 
@@ -253,7 +255,7 @@ impl Session {
     pub(super) fn on_time(&mut self, now: Millis, out: &mut Out) -> Need {
         if self.attachment.is_none() && now >= self.authenticate_by_ms {
             let code = ErrorCode::AuthenticationFailed;
-            out.reply(protocol::error(code, "no token came in time", None, None, now));
+            self.tell(code, "no token came in time", None, None, now, out);
             let code = close::AUTHENTICATION_TIMEOUT;
             return Need::Close(Closing { code, reason: "authentication timeout" });
         }
@@ -270,7 +272,7 @@ impl Session {
             }
             Beat::Silent => {
                 let code = ErrorCode::ConnectionTimeout;
-                out.reply(protocol::error(code, "nothing came for too long", None, None, now));
+                self.tell(code, "nothing came for too long", None, None, now, out);
                 Need::Close(Closing { code: close::NO_PONG, reason: "connection timeout" })
             }
         }
@@ -285,9 +287,23 @@ impl Session {
     fn expires_at(&self) -> Option<Millis> {
         self.principal.as_ref().and_then(Principal::expires_at)
     }
-}
 
-fn too_much(id: Option<&Echo>, now: Millis, out: &mut Out) -> Need {
-    out.reply(protocol::error(ErrorCode::RateLimitExceeded, "too many messages or errors", None, id, now));
-    Need::Close(Closing { code: close::RATE_LIMITED, reason: "rate limited" })
+    fn too_much(&self, id: Option<&Echo>, now: Millis, out: &mut Out) -> Need {
+        let error = "too many messages or errors";
+        self.tell(ErrorCode::RateLimitExceeded, error, None, id, now, out);
+        Need::Close(Closing { code: close::RATE_LIMITED, reason: "rate limited" })
+    }
+
+    fn tell(
+        &self,
+        code: ErrorCode,
+        error: &str,
+        details: Option<&str>,
+        id: Option<&Echo>,
+        now: Millis,
+        out: &mut Out,
+    ) {
+        self.hub.count_error();
+        out.reply(protocol::error(code, error, details, id, now));
+    }
 }

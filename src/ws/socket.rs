@@ -3,6 +3,9 @@
 //! An idle connection holds no buffer. Bytes are read into one that its thread's connections share, and written
 //! straight from the shared frames, all that wait in one write.
 
+mod farewell;
+mod stall;
+
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -11,10 +14,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::frame::{Decoder, close_frame};
+use self::farewell::reason;
+use super::frame::Decoder;
 use super::join::{self, Join, Replay};
 use super::out::Out;
 use super::session::{Closing, Need, Session};
@@ -24,16 +27,8 @@ use crate::hub::Seat;
 
 /// One read. Large enough for many small frames, small enough to stay in the cache.
 const SCRATCH_BYTES: usize = 32 * 1024;
-/// A socket that has taken nothing for so long is stalled, and not merely busy.
-const STALLED_AFTER_MS: Millis = 250;
 /// The most bytes of a message from a client that has not said who it is: enough for any `connect`.
 const STRANGER_BYTES_MAX: usize = 64 * 1024;
-/// How long a last message may take to leave.
-const FAREWELL_MS: Millis = 5_000;
-/// The same for a client that does not read: it holds one frame and shall have a chance to hear why.
-const SLOW_FAREWELL_MS: Millis = 30_000;
-/// How long the client may take to close its side after our close frame.
-const LINGER_MS: Millis = 2_000;
 /// Writes in a row before the task looks at the other side again.
 const WRITES_IN_A_ROW_MAX: usize = 16;
 
@@ -272,42 +267,6 @@ impl<B: Backend> Socket<B> {
         }
     }
 
-    /// The socket took nothing: what is held here counts against the connection's bound.
-    fn block(&mut self) {
-        if self.blocked.is_none() {
-            self.blocked = Some((self.shared.clock.now(), false));
-            if let Some(attachment) = &self.session.attachment {
-                attachment.hold(self.out.len(), self.out.bytes(), false);
-            }
-        }
-    }
-
-    fn unblock(&mut self) {
-        if self.blocked.take().is_some()
-            && let Some(attachment) = &self.session.attachment
-        {
-            attachment.hold(0, 0, false);
-        }
-    }
-
-    fn note_stall(&mut self, now: Millis) {
-        if let Some((since, false)) = self.blocked
-            && now >= since.saturating_add(STALLED_AFTER_MS)
-        {
-            self.blocked = Some((since, true));
-            if let Some(attachment) = &self.session.attachment {
-                attachment.hold(self.out.len(), self.out.bytes(), true);
-            }
-        }
-    }
-
-    fn next_due(&self) -> Millis {
-        match self.blocked {
-            Some((since, false)) => self.session.next_due().min(since.saturating_add(STALLED_AFTER_MS)),
-            Some((_, true)) | None => self.session.next_due(),
-        }
-    }
-
     /// One read, and every message in it up to the first one that has to wait for something. Answers also whether
     /// the read was full.
     fn receive(&mut self, now: Millis) -> Result<(Need, bool), End> {
@@ -373,74 +332,5 @@ impl<B: Backend> Socket<B> {
         self.replay = join::join(&mut self.session, &self.shared, seat, join, &mut self.out).await?;
         self.decoder.allow(self.shared.limits.message_bytes_max);
         Ok(())
-    }
-
-    /// Says goodbye as the end allows, gives the seat back, and lets the client close its side.
-    async fn part(mut self: Box<Self>, end: End) {
-        let (code, reason, patience_ms) = match end {
-            End::Gone => return,
-            End::Left(code) => {
-                self.out.cut();
-                (code, "", FAREWELL_MS)
-            }
-            End::Close(Closing { code: close::SLOW_CONSUMER, reason }) => {
-                self.out.cut();
-                (close::SLOW_CONSUMER, reason, SLOW_FAREWELL_MS)
-            }
-            End::Close(Closing { code, reason }) => {
-                // What waits in the hub still goes out; the code is decided.
-                let _ = self.take();
-                (code, reason, FAREWELL_MS)
-            }
-        };
-        if let Some(attachment) = &self.session.attachment {
-            attachment.close(code);
-        }
-        self.out.reply_bytes(close_frame(code, reason));
-        let clock = self.shared.clock.clone();
-        let until = clock.now().saturating_add(patience_ms);
-        let shared = self.shared.clone();
-        tokio::select! {
-            gone = self.flush() => if gone.is_err() { return },
-            () = clock.sleep_until(until) => return,
-            // A shutdown does not wait for those who do not read.
-            () = shared.stopping.cancelled(), if code == close::SLOW_CONSUMER => return,
-        }
-        self.session.attachment = None;
-        let until = clock.now().saturating_add(LINGER_MS);
-        tokio::select! {
-            _ = self.linger() => {}
-            () = clock.sleep_until(until) => {}
-        }
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        while !self.out.is_empty() {
-            match self.out.write(&self.stream) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.writable().await?,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Closing over unread bytes would reset the connection and could take the close frame with it.
-    async fn linger(&mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
-        let mut unread = [0; 1024];
-        while self.stream.read(&mut unread).await? > 0 {}
-        Ok(())
-    }
-}
-
-fn reason(code: u16) -> &'static str {
-    match code {
-        close::SHUTDOWN => "shutdown",
-        close::SLOW_CONSUMER => "slow consumer",
-        close::KICKED => "kicked",
-        close::TOKEN_EXPIRED => "token expired",
-        close::FORBIDDEN => "forbidden",
-        _ => "",
     }
 }

@@ -18,7 +18,7 @@ struct Talk {
 
 impl Talk {
     fn with(house: &Arc<House>, limits: Limits) -> Talk {
-        let session = Session::new(&limits, START);
+        let session = Session::new(&limits, house.hub.clone(), START);
         let shared = Shared {
             backend: house.clone(),
             hub: house.hub.clone(),
@@ -208,6 +208,7 @@ async fn a_bad_frame_gets_an_error_and_the_connection_lives() {
     assert_eq!(talk.send(Event::TooLarge).await[0]["code"], "MESSAGE_TOO_LARGE");
     assert_eq!(talk.say(&json!({"type": "dance"})).await[0]["code"], "UNKNOWN_MESSAGE_TYPE");
     assert_eq!((kind(&talk.say(&json!({"type": "ping"})).await[0]), talk.closed), ("pong", None));
+    assert_eq!(talk.house.hub.counters().errors, 4);
 }
 
 #[tokio::test]
