@@ -11,18 +11,21 @@ SHELL := /bin/bash
 
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 stage := tests/system/stage.sh
-# Where the tests' own Python is first.
-tools := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # The program that the tests drive. Set BELFRY_BIN to test another than what is built here.
 built := $(target)/release/belfry
 override BELFRY_BIN := $(abspath $(or $(BELFRY_BIN),$(built)))
-export BELFRY_BIN
+# Handed to the stages that need it and to nothing else: the program takes an unknown BELFRY_ variable for a mistake.
+unexport BELFRY_BIN
 ifeq ($(BELFRY_BIN),$(built))
 build_bin := cargo build --release --locked --bin belfry
 else
 build_bin := test -x "$(BELFRY_BIN)"
 endif
+
+# What the stages that drive the program get; the tests' own Python comes first.
+driven := BELFRY_BIN="$(BELFRY_BIN)"
+tools := $(driven) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 POWERCUT_ROUNDS ?= 3
 stages := lint deny release unit it real-mail deb-test powercut browser
@@ -37,7 +40,7 @@ run: ## build and start the tour: a demo server with everything captured
 
 test: ## install what is missing, then run every stage below
 	@$(stage) setup $(MAKE) --no-print-directory setup
-	@for one in $(stages); do $(MAKE) --no-print-directory "$$one"; done
+	@for one in $(stages); do $(driven) $(MAKE) --no-print-directory "$$one"; done
 	@printf '\nall stages passed: %s\n' "$(stages)"
 
 setup: ## install what the tests need and this machine lacks
@@ -72,16 +75,16 @@ real-mail: ## mail through a real Postfix into a real Dovecot
 	@$(stage) real-mail tests/system/real_mail.sh
 
 deb: bin ## build the Debian package into target/debian
-	@packaging/build-deb.sh "$(target)/debian"
+	@$(driven) packaging/build-deb.sh "$(target)/debian"
 
 deb-test: bin ## build the package, lint it, install it under a real systemd
-	@$(stage) deb-test bash -euo pipefail -c '\
+	@$(driven) $(stage) deb-test bash -euo pipefail -c '\
 		deb=$$(packaging/build-deb.sh "$(target)/debian" | tail -1); \
 		lintian --allow-root --fail-on error "$$deb"; \
 		tests/system/as_root.sh tests/system/deb_under_systemd.sh "$$deb"'
 
 powercut: bin ## cut the power under the store POWERCUT_ROUNDS times
-	@$(stage) powercut tests/system/as_root.sh tests/system/powercut.sh $(POWERCUT_ROUNDS)
+	@$(driven) $(stage) powercut tests/system/as_root.sh tests/system/powercut.sh $(POWERCUT_ROUNDS)
 
 browser: bin ## see a notification arrive in a real browser
 	@$(tools) $(stage) browser bash -euc '\

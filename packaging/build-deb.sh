@@ -47,10 +47,13 @@ install -Dm755 "$BELFRY_BIN" "$tree/usr/bin/belfry"
 install -Dm644 "$root/systemd/belfry.service" "$tree/usr/lib/systemd/system/belfry.service"
 install -Dm644 "$root/systemd/belfry.sysusers.conf" "$tree/usr/lib/sysusers.d/belfry.conf"
 
+# Our own program in a clean environment: it would read its configuration from ours.
+belfry() { timeout 20 env -i PATH="$PATH" "$BELFRY_BIN" "$@" </dev/null; }
+
 # The configuration is what the program itself calls its defaults; a program too young to say so gets the stub.
 config=$tree/etc/belfry/belfry.toml
-if timeout 20 "$BELFRY_BIN" config init >"$config" 2>/dev/null </dev/null && [ -s "$config" ]; then
-    timeout 20 "$BELFRY_BIN" config check --config "$config" </dev/null >&2 ||
+if belfry config init >"$config" 2>/dev/null && [ -s "$config" ]; then
+    belfry config check --config "$config" >&2 ||
         { echo "build-deb: the program refuses its own default configuration" >&2; exit 1; }
 else
     cp "$root/packaging/belfry.toml" "$config"
