@@ -45,12 +45,16 @@ pub fn show(config: &Config, json: bool) -> String {
 /// What `config check` prints when all is well.
 pub fn check(config: &Config, json: bool) -> String {
     let set = config.keys().filter(|key| *config.origin(&key.name) != Origin::Default).count();
+    let notices: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
     if json {
-        return pretty(&json!({ "ok": true, "file": config.source, "keys_set": set, "errors": [] }));
+        return pretty(
+            &json!({ "ok": true, "file": config.source, "keys_set": set, "errors": [], "notices": notices }),
+        );
     }
     let file = config.source.as_ref().map_or("no configuration file".to_owned(), |path| format!("{path:?}"));
     let keys = if set == 1 { "key" } else { "keys" };
-    format!("the configuration is good: {file}, {set} {keys} set\n")
+    let notices: String = notices.iter().map(|notice| format!("note: {notice}\n")).collect();
+    format!("{notices}the configuration is good: {file}, {set} {keys} set\n")
 }
 
 /// What `config check` prints when something is wrong: a line for each thing.

@@ -115,6 +115,9 @@ async fn run(
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let config = load().map_err(|errors| errors.to_string())?;
     let volume = telemetry::init(&config.log);
+    for notice in &config.notices {
+        tracing::warn!(%notice, "configuration");
+    }
     let mut signals = Signals::new().map_err(|error| format!("failed to listen for signals: {error}"))?;
     let listen = config.server.listen;
     let listener = bind(listen).await?;

@@ -5,6 +5,21 @@ use super::Config;
 /// A name longer than this is not compared with others: it is no slip of the finger.
 const NAME_LEN_MAX: usize = 128;
 
+/// Keys that the contract names and that this version does not act on yet, and all keys below them. A configuration that
+/// has them is not wrong, but whoever wrote it should know.
+const AHEAD: [&str; 10] = [
+    "auth.jwt_keys",
+    "channels.sms.provider",
+    "channels.sms.from",
+    "channels.sms.http",
+    "channels.sms.kannel",
+    "channels.sms.twilio",
+    "channels.browser_push.subject",
+    "channels.browser_push.vapid_private_key",
+    "outbound",
+    "retention",
+];
+
 /// The names of all keys and of their environment variables.
 pub(super) struct Catalogue {
     keys: Vec<String>,
@@ -21,6 +36,27 @@ impl Catalogue {
     /// Whether there is a key of that name.
     pub fn has_key(&self, name: &str) -> bool {
         self.keys.iter().any(|key| key == name)
+    }
+
+    /// Whether that is a key that this version knows of and does not act on.
+    pub fn is_ahead(&self, name: &str) -> bool {
+        AHEAD.iter().any(|ahead| {
+            name.strip_prefix(ahead).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+
+    /// Whether a variable is meant for the configuration: it has two underscores between levels, or begins like a
+    /// section and probably lacks one of them. Others that begin with our name are somebody else's, such as those that
+    /// a container platform sets for a service called belfry.
+    pub fn is_meant(&self, variable: &str) -> bool {
+        let begins = |section: &str| {
+            let section = section.to_ascii_uppercase();
+            variable
+                .strip_prefix("BELFRY_")
+                .and_then(|rest| rest.strip_prefix(&section))
+                .is_some_and(|rest| rest.starts_with('_'))
+        };
+        variable.contains("__") || self.keys.iter().filter_map(|key| key.split('.').next()).any(begins)
     }
 
     /// Whether there are keys below that name.

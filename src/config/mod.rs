@@ -47,6 +47,8 @@ pub struct Config {
     pub log: telemetry::Log,
     /// The file that was read, if one was.
     pub source: Option<PathBuf>,
+    /// What is not wrong and should be known, such as keys without effect.
+    pub notices: Vec<Fault>,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -63,6 +65,7 @@ impl Config {
             limits: Settings::read("limits", given),
             log: Settings::read("log", given),
             source: None,
+            notices: Vec::new(),
             origins: BTreeMap::new(),
         }
     }
@@ -149,6 +152,7 @@ pub fn load(
     }
     let mut config = Config::read(&mut given);
     leases_outlive_sends(&config).into_iter().for_each(|violation| given.refuse(violation));
+    config.notices = given.take_notices();
     let (origins, faults) = given.finish();
     if !faults.is_empty() {
         return Err(ConfigErrors::new(faults));

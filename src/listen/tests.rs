@@ -111,7 +111,8 @@ async fn a_warp_filter_is_served_and_knows_its_peer() {
     let service = hyper_util::service::TowerToHyperService::new(warp::service(filter));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, supervisor) = (listener.local_addr().unwrap(), Supervisor::new());
-    supervisor.spawn("accept", serve(listener, service, LIMITS, supervisor.clone()));
+    let keeper = supervisor.clone();
+    supervisor.spawn("accept", async move { serve(&listener, service, LIMITS, keeper).await });
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = b"GET /who HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     stream.write_all(request).await.unwrap();

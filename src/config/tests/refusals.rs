@@ -82,13 +82,13 @@ fn an_unknown_variable_is_refused_with_the_nearest_name() {
     let sources = Sources::new("")
         .env("BELFRY_SERVER_LISTEN", "x")
         .env("BELFRY_AUTH__ADMIN_KY_FILE", "x")
-        .env("BELFRY_WHATEVER", "x");
+        .env("BELFRY_WHAT__EVER", "x");
     assert_eq!(
         sources.errors(),
         [
             "BELFRY_AUTH__ADMIN_KY_FILE: unknown variable BELFRY_AUTH__ADMIN_KY_FILE; did you mean BELFRY_AUTH__ADMIN_KEY_FILE?",
             "BELFRY_SERVER_LISTEN: unknown variable BELFRY_SERVER_LISTEN; did you mean BELFRY_SERVER__LISTEN?",
-            "BELFRY_WHATEVER: unknown variable BELFRY_WHATEVER; `belfry config doc` lists every key",
+            "BELFRY_WHAT__EVER: unknown variable BELFRY_WHAT__EVER; `belfry config doc` lists every key",
         ]
     );
 }
@@ -224,7 +224,9 @@ fn a_name_without_a_password_is_refused_and_so_is_the_reverse() {
 fn a_lease_that_a_send_can_outlive_is_refused() {
     assert_eq!(
         Sources::new("[channels.email]\ntimeout = \"1m\"\n").errors(),
-        ["belfry.toml:2: delivery.lease is 2m, but must be longer than twice channels.email.timeout, which is 1m"]
+        [
+            "belfry.toml:2: delivery.lease is 2m, but must be longer than twice channels.email.timeout, which is 1m"
+        ]
     );
 }
 
@@ -241,6 +243,28 @@ fn a_channel_that_cannot_send_yet_says_so() {
 }
 
 #[test]
+fn variables_of_somebody_else_that_begin_like_ours_are_left_alone() {
+    let sources = Sources::new("").env("BELFRY_SERVICE_HOST", "10.0.0.1").env("BELFRY_BIN", "belfry");
+    assert!(sources.load().is_ok());
+}
+
+#[test]
+fn a_key_of_the_contract_without_effect_yet_is_taken_and_noticed() {
+    let text = "[outbound]\nallow_cidrs = [\"127.0.0.0/8\"]\n[channels.sms.http]\nurl = \"http://sms\"\n";
+    let config =
+        Sources::new(text).env("BELFRY_RETENTION__NOTIFICATIONS", "30d").load().expect("nothing is wrong");
+    let notices: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notices,
+        [
+            "belfry.toml:3: channels.sms.http has no effect in this version",
+            "belfry.toml:1: outbound has no effect in this version",
+            "BELFRY_RETENTION__NOTIFICATIONS: retention.notifications has no effect in this version",
+        ]
+    );
+}
+
+#[test]
 fn a_combination_is_not_judged_when_one_of_its_keys_is_wrong_by_itself() {
     let text = "[websocket]\nheartbeat_interval = \"10m\"\nconnection_timeout = \"soon\"\n";
     let errors = Sources::new(text).errors();
@@ -252,18 +276,18 @@ fn a_combination_is_not_judged_when_one_of_its_keys_is_wrong_by_itself() {
 #[test]
 fn everything_that_is_wrong_is_said_at_once_the_file_in_its_order_first() {
     let text = "[websocket]\nmax_connections = 0\n[log]\nformat = \"xml\"\n[limits]\nmax_batch = 1\n[server]\nlisten = 1\n";
-    let errors = Sources::new(text).env("BELFRY_NOTHING", "").errors();
+    let errors = Sources::new(text).env("BELFRY_NO__THING", "").errors();
     let places: Vec<&str> =
         errors.iter().filter_map(|error| error.split_once(": ").map(|(place, _)| place)).collect();
     assert_eq!(
         places,
-        ["belfry.toml:2", "belfry.toml:4", "belfry.toml:6", "belfry.toml:8", "BELFRY_NOTHING"]
+        ["belfry.toml:2", "belfry.toml:4", "belfry.toml:6", "belfry.toml:8", "BELFRY_NO__THING"]
     );
 }
 
 #[test]
 fn no_line_break_of_a_value_breaks_a_message() {
-    let errors = Sources::new("[log]\nlevel = \"a\\nb: fine\"\n").env("BELFRY_A\nB", "").errors();
+    let errors = Sources::new("[log]\nlevel = \"a\\nb: fine\"\n").env("BELFRY_A__\nB", "").errors();
     assert_eq!(errors.len(), 2, "{errors:?}");
 }
 
