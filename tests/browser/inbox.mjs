@@ -169,6 +169,13 @@ async function liveChecks(page, token) {
     equal(await page.locator("#list img, #list script").count(), 0, "elements made of text");
     await unreadIs(page, 3);
   });
+  await check("a watched workflow shows its progress", async () => {
+    const body = { type: "workflow_update", workflow_id: "wf-browser", stage: "layout", progress: 0.4, status: "running" };
+    await rest("/v1/workflow-events", { body });
+    const strip = page.getByRole("region", { name: "Workflows in progress" });
+    await strip.getByText("layout").waitFor({ timeout: LIVE_WITHIN_MS });
+    equal(await strip.getByRole("progressbar").evaluate((bar) => bar.value), 0.4, "progress");
+  });
   await check("the unread count agrees with the server", async () => {
     equal((await rest("/v1/users/me/inbox/counts", { token })).unread, 3, "unread");
     equal(await page.locator("#unread-count").textContent(), "3", "the badge");
@@ -192,6 +199,16 @@ async function markChecks(context, page, token) {
   await check("the mark reaches the second tab", async () => {
     await unreadIs(second, 2);
     await row(second, "Deploy waits").getByRole("button", { name: "Mark as unread" }).waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await check("the keyboard alone walks the list and marks", async () => {
+    await row(page, "Deploy waits").getByRole("button", { name: "Archive" }).focus();
+    await page.keyboard.press("k");
+    equal(await page.evaluate(() => document.activeElement.querySelector(".title").textContent), HOSTILE, "the focused title");
+    await page.keyboard.press("j");
+    await page.keyboard.press("m");
+    await unreadIs(page, 3);
+    await page.keyboard.press("m");
+    await unreadIs(page, 2);
   });
   await check("archiving moves it to the archive, in both tabs", async () => {
     await row(page, HOSTILE).getByRole("button", { name: "Archive" }).click();
@@ -249,7 +266,7 @@ async function otherPageChecks(context) {
 async function run() {
   mkdirSync(SHOTS, { recursive: true });
   base = await startServer("127.0.0.1:0");
-  const { token } = await rest("/v1/users/anna/tokens", { body: { expires_in: 3600 } });
+  const { token } = await rest("/v1/users/anna/tokens", { body: { expires_in: 3600, workflows: ["wf-browser"] } });
   const browser = await chromium.launch({ executablePath: BROWSER, args: BROWSER_FLAGS });
   try {
     const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
