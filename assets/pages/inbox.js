@@ -105,6 +105,8 @@ function lineChanged(state, detail) {
   if (state === "stopped" && detail.badToken) return leave(detail.why);
   showLine(state);
   mayRetry = state === "reconnecting" || (state === "stopped" && detail.code < 4500);
+  // What no longer moves should not look as if it ran.
+  if (state === "stopped") workflows.clear();
   if (state === "stopped") showTrouble(detail.why, () => live.retry());
   if (state === "live") showTrouble(null);
 }

@@ -4,9 +4,9 @@ import { byId, words } from "./shared.js";
 
 /** More than this at once is a dashboard, not a glance; the oldest makes room. */
 const SHOWN_MAX = 3;
-/** A finished workflow stays long enough to be noticed. */
-const FINISHED_STAYS_MS = 8000;
-const FINISHED = ["completed", "failed", "canceled"];
+/** A workflow that rests, for good or until somebody reviews it, stays long enough to be noticed. */
+const RESTING_STAYS_MS = 8000;
+const RESTING = ["completed", "failed", "canceled", "review_required"];
 
 export class Workflows {
   #dock = byId("dock");
@@ -20,13 +20,13 @@ export class Workflows {
     const row = this.#rows.get(id) ?? this.#add(id);
     clearTimeout(row.timer);
     const status = String(frame.status ?? "running");
-    row.node.className = FINISHED.includes(status) ? status : "";
+    row.node.className = RESTING.includes(status) ? status : "";
     row.node.querySelector(".flow-status").textContent = words(status);
     row.node.querySelector(".flow-text").textContent = [words(frame.stage), frame.message].filter(Boolean).join(" · ");
     const bar = row.node.querySelector("progress");
     if (Number.isFinite(frame.progress)) bar.value = Math.min(1, Math.max(0, frame.progress));
     if (status === "completed") bar.value = 1;
-    if (FINISHED.includes(status)) row.timer = setTimeout(() => this.#remove(id), FINISHED_STAYS_MS);
+    if (RESTING.includes(status)) row.timer = setTimeout(() => this.#remove(id), RESTING_STAYS_MS);
   }
 
   clear() {

@@ -49,12 +49,17 @@ function equal(actual, expected, what) {
   if (left !== right) throw new Error(`${what}: ${left} instead of ${right}`);
 }
 
+/** The server refuses variables that it does not know, ours (`BELFRY_BIN`) among them. */
+function withoutOurs(environment) {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("BELFRY_")));
+}
+
 async function startServer(listen) {
   server = spawn(BINARY, ["serve"], {
     cwd: store,
     stdio: ["ignore", "pipe", "inherit"],
     env: {
-      ...process.env,
+      ...withoutOurs(process.env),
       BELFRY_SERVER__LISTEN: listen,
       BELFRY_STORAGE__PATH: join(store, "data"),
       BELFRY_AUTH__ADMIN_KEY: ADMIN_KEY,
@@ -71,7 +76,7 @@ async function startServer(listen) {
     server.stdout.resume();
     return found[1].replace(/\/$/, "");
   }
-  throw new Error(`the server did not say where it listens within ${START_WITHIN_MS} ms`);
+  throw new Error(`the server ended, or did not say where it listens within ${START_WITHIN_MS} ms`);
 }
 
 async function killServer() {
@@ -80,9 +85,9 @@ async function killServer() {
   await once(server, "exit");
 }
 
-async function rest(path, { token = ADMIN_KEY, body } = {}) {
+async function rest(path, { token = ADMIN_KEY, body, method = body ? "POST" : "GET" } = {}) {
   const response = await fetch(base + path, {
-    method: body ? "POST" : "GET",
+    method,
     headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
     body: body && JSON.stringify(body),
   });
@@ -169,6 +174,13 @@ async function liveChecks(page, token) {
     equal(await page.locator("#list img, #list script").count(), 0, "elements made of text");
     await unreadIs(page, 3);
   });
+  await check("a watched workflow shows its progress", async () => {
+    const body = { type: "workflow_update", workflow_id: "wf-browser", stage: "layout", progress: 0.4, status: "running" };
+    await rest("/v1/workflow-events", { body });
+    const strip = page.getByRole("region", { name: "Workflows in progress" });
+    await strip.getByText("layout").waitFor({ timeout: LIVE_WITHIN_MS });
+    equal(await strip.getByRole("progressbar").evaluate((bar) => bar.value), 0.4, "progress");
+  });
   await check("the unread count agrees with the server", async () => {
     equal((await rest("/v1/users/me/inbox/counts", { token })).unread, 3, "unread");
     equal(await page.locator("#unread-count").textContent(), "3", "the badge");
@@ -192,6 +204,16 @@ async function markChecks(context, page, token) {
   await check("the mark reaches the second tab", async () => {
     await unreadIs(second, 2);
     await row(second, "Deploy waits").getByRole("button", { name: "Mark as unread" }).waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await check("the keyboard alone walks the list and marks", async () => {
+    await row(page, "Deploy waits").getByRole("button", { name: "Archive" }).focus();
+    await page.keyboard.press("k");
+    equal(await page.evaluate(() => document.activeElement.querySelector(".title").textContent), HOSTILE, "the focused title");
+    await page.keyboard.press("j");
+    await page.keyboard.press("m");
+    await unreadIs(page, 3);
+    await page.keyboard.press("m");
+    await unreadIs(page, 2);
   });
   await check("archiving moves it to the archive, in both tabs", async () => {
     await row(page, HOSTILE).getByRole("button", { name: "Archive" }).click();
@@ -238,6 +260,22 @@ async function otherPageChecks(context) {
   await looks(start, "start-wide", { width: 1280, height: 860, scheme: "light" });
   await looks(start, "start-phone-dark", { width: 390, height: 844, scheme: "dark" });
   await start.close();
+  const { page: captured } = await openPage(context, `/captured#key=${ADMIN_KEY}`);
+  await check("a captured mail is shown as its reader would see it", async () => {
+    equal(new URL(captured.url()).hash, "", "fragment");
+    await captured.getByRole("button", { name: /Deploy waits/ }).click({ timeout: LIVE_WITHIN_MS });
+    await captured.getByRole("heading", { name: /Deploy waits/ }).waitFor({ timeout: LIVE_WITHIN_MS });
+    equal(await captured.locator("iframe").getAttribute("sandbox"), "", "sandbox");
+    await captured.frameLocator("iframe").getByText("A message.").first().waitFor({ timeout: LIVE_WITHIN_MS });
+    await captured.screenshot({ path: join(SHOTS, "captured-wide.png") });
+  });
+  await check("hostile text in a mail stays text", async () => {
+    await captured.getByRole("button", { name: /onerror/ }).click({ timeout: LIVE_WITHIN_MS });
+    await captured.getByRole("tab", { name: "Text" }).click();
+    await captured.getByRole("heading", { name: /onerror/ }).waitFor({ timeout: LIVE_WITHIN_MS });
+    equal(await captured.title(), "Captured messages – Belfry", "the title");
+  });
+  await captured.close();
   const { page: door } = await openPage(context, "/inbox#token=not-a-token");
   await check("a token that is no token leads to the door with a reason", async () => {
     await door.getByRole("alert").getByText("does not accept this token").waitFor({ timeout: LIVE_WITHIN_MS });
@@ -249,7 +287,8 @@ async function otherPageChecks(context) {
 async function run() {
   mkdirSync(SHOTS, { recursive: true });
   base = await startServer("127.0.0.1:0");
-  const { token } = await rest("/v1/users/anna/tokens", { body: { expires_in: 3600 } });
+  await rest("/v1/users/anna", { method: "PUT", body: { email: "anna@example.com" } });
+  const { token } = await rest("/v1/users/anna/tokens", { body: { expires_in: 3600, workflows: ["wf-browser"] } });
   const browser = await chromium.launch({ executablePath: BROWSER, args: BROWSER_FLAGS });
   try {
     const context = await browser.newContext({ viewport: { width: 1280, height: 860 } });
