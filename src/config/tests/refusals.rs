@@ -254,11 +254,13 @@ fn a_key_of_the_contract_without_effect_yet_is_taken_and_noticed() {
     let config =
         Sources::new(text).env("BELFRY_RETENTION__NOTIFICATIONS", "30d").load().expect("nothing is wrong");
     let notices: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
+    let ends: Vec<&str> =
+        notices.iter().map(|notice| notice.rsplit("belfry.toml:").next().unwrap_or("")).collect();
     assert_eq!(
-        notices,
+        ends,
         [
-            "belfry.toml:3: channels.sms.http has no effect in this version",
-            "belfry.toml:1: outbound has no effect in this version",
+            "3: channels.sms.http has no effect in this version",
+            "1: outbound has no effect in this version",
             "BELFRY_RETENTION__NOTIFICATIONS: retention.notifications has no effect in this version",
         ]
     );
