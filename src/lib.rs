@@ -6,9 +6,9 @@
 // Words: no I/O, no async, no framework.
 pub mod settings;
 
-pub mod model;
-
 pub mod clock;
+
+pub mod model;
 
 pub mod metrics;
 
