@@ -70,7 +70,8 @@ fn a_module_imports_only_from_modules_above_it_in_lib_rs() {
         for (at, line) in code(&path) {
             for used in line.split("crate::").skip(1) {
                 // Either one path, or the list in `use crate::{a, b::C}`.
-                let names = used.strip_prefix('{').map_or_else(|| vec![used], |list| list.split(',').collect());
+                let names =
+                    used.strip_prefix('{').map_or_else(|| vec![used], |list| list.split(',').collect());
                 for name in names {
                     let is_word = |c: char| c.is_alphanumeric() || c == '_';
                     let name: String = name.trim().chars().take_while(|c| is_word(*c)).collect();

@@ -294,3 +294,77 @@ fn write_marker(path: &Path, marker: &Path, epoch: Uuid) -> Result<(), OpenError
     };
     write().map_err(|source| OpenError::Directory { path: marker.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(dir: &tempfile::TempDir) -> Options {
+        Options { path: dir.path().join("data"), cache_bytes: 8 * 1024 * 1024 }
+    }
+
+    /// Opens, and lets go again: the writer's thread gives the store up a moment after its last handle is gone.
+    fn open(options: &Options) -> Result<Store, OpenError> {
+        for _ in 0..200 {
+            match Store::open(options, &Supervisor::new()) {
+                Err(OpenError::InUse(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
+                opened => return opened,
+            }
+        }
+        Err(OpenError::InUse(options.path.clone()))
+    }
+
+    #[test]
+    fn a_store_keeps_its_epoch_when_it_is_opened_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = open(&options(&dir)).expect("a new store").epoch();
+        assert_eq!(open(&options(&dir)).expect("the same store").epoch(), first);
+    }
+
+    #[test]
+    fn a_store_in_use_is_not_opened_twice() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let _held = open(&options(&dir)).expect("a new store");
+        let second = Store::open(&options(&dir), &Supervisor::new());
+        assert!(matches!(second, Err(OpenError::InUse(_))));
+    }
+
+    #[test]
+    fn an_empty_store_where_there_was_one_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(open(&options(&dir)).expect("a new store"));
+        fs::remove_dir_all(options(&dir).path.join(SLED_DIR)).expect("it is there");
+        assert!(matches!(open(&options(&dir)), Err(OpenError::Lost { .. })));
+    }
+
+    #[test]
+    fn another_store_in_the_place_of_ours_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(open(&options(&dir)).expect("a new store"));
+        fs::write(options(&dir).path.join(MARKER), fresh_epoch().to_string()).expect("it is writable");
+        assert!(matches!(open(&options(&dir)), Err(OpenError::Lost { .. })));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_with_both_numbers() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let epoch = {
+            let store = open(&options(&dir)).expect("a new store");
+            let about = About { format: FORMAT + 1, epoch: *store.epoch().as_bytes() };
+            store.tree.insert(keys::named(keys::META, b"about"), encode(&about)).expect("a write");
+            store.tree.flush().expect("a flush");
+            store.epoch()
+        };
+        let error = open(&options(&dir)).err().expect("a refusal");
+        assert!(matches!(error, OpenError::Newer { found, .. } if found == FORMAT + 1), "{error} {epoch}");
+    }
+
+    #[test]
+    fn what_is_stored_is_for_its_owner_only() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let _store = open(&options(&dir)).expect("a new store");
+        let mode = |path: PathBuf| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(mode(options(&dir).path), 0o700);
+        assert_eq!(mode(options(&dir).path.join(SLED_DIR).join("db")), 0o600);
+    }
+}

@@ -252,3 +252,102 @@ impl From<PreferencesV1> for Preferences {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::codec::{decode, encode};
+    use super::*;
+    use crate::model::notification::Priority;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn accepted() -> Accepted {
+        Accepted {
+            key: Uuid::from_u128(1),
+            notification: Notification {
+                given_id: Some("n-1".into()),
+                user_id: "anna".into(),
+                kind: "system_alert".into(),
+                title: "Disk".into(),
+                message: "full".into(),
+                priority: Priority::High,
+                category: "system".into(),
+                timestamp: Some(1_000),
+                action: Some(Action { label: "Open".into(), url: "/x".into() }),
+                metadata: Some("{}".into()),
+                channels: Some(vec![Channel::Email, Channel::Sms]),
+                send_at: None,
+                expires_at: Some(9_000),
+            },
+            accepted_at: 2_000,
+            offset: 7,
+            decisions: vec![
+                Decision { channel: Channel::Email, verdict: Verdict::Send },
+                Decision {
+                    channel: Channel::InApp,
+                    verdict: Verdict::Deferred {
+                        until: 3_000,
+                        reason: Reason::QuietHours,
+                        because: "night".into(),
+                    },
+                },
+                Decision {
+                    channel: Channel::Sms,
+                    verdict: Verdict::Skipped { reason: Reason::AttemptsExhausted },
+                },
+            ],
+            quiet_hours_overridden: true,
+        }
+    }
+
+    fn user() -> User {
+        let mut preferences = Preferences { updated_at: Some(5), ..Preferences::default() };
+        let only_mail = Choice::PerChannel(BTreeMap::from([(Channel::Sms, false)]));
+        preferences.categories = BTreeMap::from([("billing".to_owned(), only_mail)]);
+        User {
+            id: "anna".into(),
+            email: Some("anna@example.org".into()),
+            preferences: Some(preferences),
+            created_at: 1,
+            updated_at: 2,
+            ..User::default()
+        }
+    }
+
+    #[test]
+    fn a_notification_reads_back_as_it_was_written() {
+        let stored = encode(&NotificationV1::from(&accepted()));
+        let read = decode::<NotificationV1>(&stored).expect("our own bytes");
+        assert_eq!(read.into_accepted(Uuid::from_u128(1)).expect("a known priority"), accepted());
+    }
+
+    #[test]
+    fn a_user_reads_back_as_it_was_written() {
+        let read = decode::<UserV1>(&encode(&UserV1::from(&user()))).expect("our own bytes");
+        assert_eq!(read.into_user("anna"), user());
+    }
+
+    /// These bytes are on people's disks. A test that fails here wants a new version of the record, not new bytes.
+    #[test]
+    fn version_one_of_each_record_keeps_its_bytes() {
+        assert_eq!(
+            hex(&encode(&NotificationV1::from(&accepted()))),
+            include_str!("golden/notification.v1.hex").trim()
+        );
+        assert_eq!(hex(&encode(&UserV1::from(&user()))), include_str!("golden/user.v1.hex").trim());
+    }
+
+    #[test]
+    fn a_record_of_another_version_or_with_damage_is_reported_and_not_guessed_at() {
+        let mut stored = encode(&UserV1::from(&user()));
+        stored[0] = 9;
+        let error = decode::<UserV1>(&stored).map(|_| ()).expect_err("version 9 is unknown");
+        assert!(error.to_string().contains("version 9"), "{error}");
+        assert!(decode::<UserV1>(&stored[..1]).is_err() && decode::<UserV1>(&[]).is_err());
+        stored[0] = 1;
+        stored.truncate(stored.len() / 2);
+        assert!(decode::<UserV1>(&stored).is_err());
+    }
+}
