@@ -19,10 +19,12 @@ use crate::model::ids::check_name;
 pub struct Claims {
     /// The person's id.
     pub sub: String,
-    /// When the token ends, in seconds since 1970-01-01 UTC.
+    /// When the token ends, in seconds since 1970-01-01 UTC. Others may give a fraction (RFC 7519, section 2); ours
+    /// has none.
+    #[serde(serialize_with = "whole")]
     pub exp: f64,
     /// When it begins, likewise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing)]
     pub nbf: Option<f64>,
     /// The workflows that the person may watch; `["*"]` for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,6 +32,11 @@ pub struct Claims {
     /// The topics that the person may watch; `["*"]` for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topics: Option<Vec<String>>,
+}
+
+fn whole<S: serde::Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    #[expect(clippy::cast_possible_truncation, reason = "it is made of a whole number of seconds")]
+    serializer.serialize_i64(*seconds as i64)
 }
 
 /// The longest token that is looked at.
