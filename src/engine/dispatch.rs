@@ -25,7 +25,7 @@ use crate::render::EmailView;
 use crate::store::attempts::Event;
 use crate::store::captures::Capture;
 use crate::store::inbox::Marks;
-use crate::store::outbox::Due;
+use crate::store::outbox::{Due, Wanted};
 use crate::store::{StoreError, Txn};
 
 /// How long the loop rests when the store cannot be read.
@@ -51,7 +51,7 @@ impl Leases {
         Lease { leases: self.clone(), delivery, until }
     }
 
-    fn count(&self, channel: Channel) -> usize {
+    pub(super) fn count(&self, channel: Channel) -> usize {
         self.held.lock().keys().filter(|(of, _)| *of == channel).count()
     }
 
@@ -121,29 +121,23 @@ impl Engine {
         let (now, rules) = (self.now(), self.shared.rules.load_full());
         self.shared.leases.expire(now);
         let lease_ms = Millis::try_from(rules.lease.as_millis()).unwrap_or(Millis::MAX);
-        let mut turn = Turn::default();
-        for channel in Channel::ALL {
-            let free = rules.slots(channel).saturating_sub(self.shared.leases.count(channel));
-            if free == 0 {
-                // A finished delivery wakes the loop.
-                continue;
-            }
-            let leases = self.shared.leases.clone();
-            let taken = move |key| leases.held.lock().contains_key(&(channel, key));
-            let front = self.shared.store.due(channel, now, free, taken).await?;
-            for due in front.due {
-                turn.taken += 1;
-                let lease = self.shared.leases.take(&due, now.saturating_add(lease_ms));
-                let engine = self.clone();
-                self.shared.supervisor.spawn("delivery", async move {
-                    engine.deliver(due).await;
-                    drop(lease);
-                    engine.shared.wake.notify_one();
-                });
-            }
-            // What is due but found no free slot waits for a finished delivery, not for the clock.
-            let next = front.next.filter(|at| *at > now);
-            turn.next = turn.next.into_iter().chain(next).min();
+        let lanes = Channel::ALL.into_iter().filter_map(|channel| {
+            let limit = rules.slots(channel).saturating_sub(self.shared.leases.count(channel));
+            // A finished delivery wakes the loop.
+            (limit > 0).then_some(Wanted { channel, limit })
+        });
+        let leases = self.shared.leases.clone();
+        let taken = move |channel, key| leases.held.lock().contains_key(&(channel, key));
+        let front = self.shared.store.due(lanes.collect(), now, taken).await?;
+        let turn = Turn { taken: front.due.len(), next: front.next };
+        for due in front.due {
+            let lease = self.shared.leases.take(&due, now.saturating_add(lease_ms));
+            let engine = self.clone();
+            self.shared.supervisor.spawn("delivery", async move {
+                engine.deliver(due).await;
+                drop(lease);
+                engine.shared.wake.notify_one();
+            });
         }
         Ok(turn)
     }

@@ -11,6 +11,8 @@ pub mod plan;
 pub mod report;
 pub mod retention;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 mod waiting;
 pub mod workflow;
 

@@ -40,13 +40,22 @@ impl Record for DueV1 {
     const NAME: &'static str = "due";
 }
 
-/// What the front of a lane looks like.
-#[derive(Debug, Default)]
+/// What the fronts of the lanes look like.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Front {
-    /// Lines that are due, the most urgent first.
+    /// Lines that are due, lane by lane, in each the most urgent first.
     pub due: Vec<Due>,
-    /// When the first line after them is due.
+    /// When the first line that is not due yet will be.
     pub next: Option<Millis>,
+}
+
+/// How much of a lane is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The lane.
+    pub channel: Channel,
+    /// Lines at most.
+    pub limit: usize,
 }
 
 fn lane_end(channel: Channel) -> Vec<u8> {
@@ -56,36 +65,55 @@ fn lane_end(channel: Channel) -> Vec<u8> {
 }
 
 impl Store {
-    /// The lines of `channel` that are due at `now`, at most `limit`, without those that `taken` names.
+    /// The lines that are due at `now` in the lanes that are wanted, without those that `taken` names. One visit to the
+    /// store whatever the number of lanes.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn due(
         &self,
-        channel: Channel,
+        lanes: Vec<Wanted>,
         now: Millis,
-        limit: usize,
-        taken: impl Fn(Uuid) -> bool + Send + 'static,
+        taken: impl Fn(Channel, Uuid) -> bool + Send + 'static,
     ) -> Answer<Front> {
         self.read(move |view| {
             let mut front = Front::default();
-            view.scan(&keys::due_lane(channel), &lane_end(channel), false, &mut |at, value| {
-                let Some((instant, key)) = keys::read_due(at) else { return Ok(true) };
-                if instant > now || front.due.len() == limit {
-                    front.next = Some(instant);
-                    return Ok(false);
-                }
-                if !taken(key) {
-                    let line: DueV1 = view.open_value(at, value)?;
-                    let priority = keys::priority_of(line.priority).unwrap_or_default();
-                    front.due.push(Due { channel, at: instant, priority, key, attempts: line.attempts });
-                }
-                Ok(true)
-            })?;
+            for lane in lanes {
+                look_at(view, lane, now, &taken, &mut front)?;
+            }
             Ok(front)
         })
         .await
     }
+}
+
+fn look_at(
+    read: &impl Read,
+    lane: Wanted,
+    now: Millis,
+    taken: &impl Fn(Channel, Uuid) -> bool,
+    front: &mut Front,
+) -> Answer<()> {
+    let channel = lane.channel;
+    let mut found = 0;
+    read.scan(&keys::due_lane(channel), &lane_end(channel), false, &mut |at, value| {
+        let Some((instant, key)) = keys::read_due(at) else { return Ok(true) };
+        if instant > now {
+            front.next = Some(front.next.map_or(instant, |next| next.min(instant)));
+            return Ok(false);
+        }
+        // What is due and finds no free slot waits for a finished delivery, not for the clock.
+        if found == lane.limit {
+            return Ok(false);
+        }
+        if !taken(channel, key) {
+            let line: DueV1 = read.open_value(at, value)?;
+            let priority = keys::priority_of(line.priority).unwrap_or_default();
+            front.due.push(Due { channel, at: instant, priority, key, attempts: line.attempts });
+            found += 1;
+        }
+        Ok(true)
+    })
 }
 
 impl Txn<'_> {
