@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use hyper::service::{Service, service_fn};
 use hyper_util::service::TowerToHyperService;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
@@ -226,7 +227,16 @@ impl App {
             header_timeout: config.server.header_timeout,
             idle_timeout: config.server.idle_timeout,
         };
-        let service = TowerToHyperService::new(warp::service(api::routes(self.api.clone())));
+        let routes = TowerToHyperService::new(warp::service(api::routes(self.api.clone())));
+        let service = service_fn(move |request| {
+            let (refused, routes) = (api::refuse_early(&request), routes.clone());
+            async move {
+                match refused {
+                    Some(answer) => Ok(answer),
+                    None => routes.call(request).await,
+                }
+            }
+        });
         listen::serve(&self.listener, service, limits, self.api.supervisor.clone()).await;
     }
 

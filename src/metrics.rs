@@ -1,4 +1,4 @@
-//! Every metric, typed, and the text that Prometheus reads (OpenMetrics 1.0).
+//! Every metric, typed, and the text that Prometheus reads: OpenMetrics 1.0, or the older text format 0.0.4.
 
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
@@ -58,10 +58,10 @@ pub struct Metrics {
     attempt_seconds: Family<ChannelLabels, Histogram>,
     requests: Family<RequestLabels, Counter>,
     connections: Gauge,
-    messages_sent: Gauge,
+    messages_sent: Counter,
     store_bytes: Gauge,
-    store_writes: Gauge,
-    store_groups: Gauge,
+    store_writes: Counter,
+    store_groups: Counter,
     store_writable: Gauge,
     uptime: Gauge,
 }
@@ -85,10 +85,10 @@ impl Metrics {
             attempt_seconds,
             requests: Family::default(),
             connections: Gauge::default(),
-            messages_sent: Gauge::default(),
+            messages_sent: Counter::default(),
             store_bytes: Gauge::default(),
-            store_writes: Gauge::default(),
-            store_groups: Gauge::default(),
+            store_writes: Counter::default(),
+            store_groups: Counter::default(),
             store_writable: Gauge::default(),
             uptime: Gauge::default(),
         };
@@ -156,18 +156,63 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { method, status }).inc();
     }
 
-    /// The text that Prometheus reads.
+    /// The text that Prometheus reads, in OpenMetrics 1.0.
     pub fn text(&self, readings: Readings) -> String {
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.connections.set(signed(readings.connections));
-        self.messages_sent.set(signed(readings.messages_sent));
+        self.messages_sent.inc_by(readings.messages_sent.saturating_sub(self.messages_sent.get()));
         self.store_bytes.set(signed(readings.store_bytes));
-        self.store_writes.set(signed(readings.store_writes));
-        self.store_groups.set(signed(readings.store_groups));
+        self.store_writes.inc_by(readings.store_writes.saturating_sub(self.store_writes.get()));
+        self.store_groups.inc_by(readings.store_groups.saturating_sub(self.store_groups.get()));
         self.store_writable.set(i64::from(readings.store_writable));
         self.uptime.set(signed(readings.uptime_seconds));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing into a String cannot fail");
         text
+    }
+
+    /// The same in Prometheus' text format 0.0.4: there a counter's name has its `_total` in its description too, and
+    /// nothing marks the end.
+    pub fn plain_text(&self, readings: Readings) -> String {
+        let mut plain = String::new();
+        let text = self.text(readings);
+        let counters: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+        for line in text.lines().filter(|line| !line.starts_with("# EOF") && !line.starts_with("# UNIT")) {
+            let described = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+            let named = described.and_then(|(kind, rest)| Some((kind, rest.split_once(' ')?)));
+            match named {
+                Some((kind, (name, rest))) if counters.contains(&name) => {
+                    plain.push_str(&format!("# {kind} {name}_total {rest}\n"));
+                }
+                _ => plain.push_str(&format!("{line}\n")),
+            }
+        }
+        plain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_texts_name_a_counter_as_their_format_does() {
+        let metrics = Metrics::new();
+        metrics.request(&http::Method::GET, 200);
+        let open = metrics.text(Readings::default());
+        assert!(open.contains("# TYPE belfry_http_requests counter\n") && open.ends_with("# EOF\n"));
+        let plain = metrics.plain_text(Readings::default());
+        assert!(plain.contains("# TYPE belfry_http_requests_total counter\n"), "{plain}");
+        assert!(plain.contains("belfry_http_requests_total{method=\"GET\",status=\"200\"} 1\n"), "{plain}");
+        assert!(plain.contains("# TYPE belfry_connections gauge\n") && !plain.contains("# EOF"));
+    }
+
+    #[test]
+    fn a_counter_read_off_elsewhere_never_falls() {
+        let metrics = Metrics::new();
+        metrics.text(Readings { store_writes: 7, ..Readings::default() });
+        let text = metrics.text(Readings { store_writes: 5, ..Readings::default() });
+        assert!(text.contains("belfry_store_writes_total 7\n"), "{text}");
     }
 }

@@ -65,6 +65,9 @@ pub fn init(log: &Log) -> Volume {
     if log.try_init().is_ok() { volume } else { Volume(None) }
 }
 
+/// Libraries that say at their lower levels what is ours to keep: the renderer logs the text of messages.
+const CAPPED: &str = "handlebars=warn,sled=warn";
+
 fn assemble<W>(log: &Log, ansi: bool, out: W) -> (impl Subscriber + Send + Sync, Volume)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -75,7 +78,7 @@ where
 }
 
 fn filter(log: &Log) -> EnvFilter {
-    EnvFilter::builder().parse_lossy(&log.level)
+    EnvFilter::builder().parse_lossy(format!("{},{CAPPED}", log.level))
 }
 
 fn lines<S, W>(format: Format, ansi: bool, out: W) -> Box<dyn Layer<S> + Send + Sync>

@@ -127,6 +127,10 @@ impl UserTokens {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Invalid);
         }
+        // RFC 7515, section 4.1.11: extensions that are critical and not understood. We understand none.
+        if has_critical_extensions(token) {
+            return Err(Refused::Invalid);
+        }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
             .map_err(|_| Refused::Invalid)?
             .claims;
@@ -152,6 +156,13 @@ impl UserTokens {
             expires_at,
         })
     }
+}
+
+fn has_critical_extensions(token: &str) -> bool {
+    use base64::Engine;
+    let header = token.split('.').next().unwrap_or("");
+    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
+    serde_json::from_slice::<serde_json::Value>(&header).is_ok_and(|header| header.get("crit").is_some())
 }
 
 fn grant(names: Option<Vec<String>>) -> Grant {

@@ -17,7 +17,7 @@ use crate::store::keyring::KeyRecord;
 use crate::store::{Store, StoreError};
 
 /// The id of the key that the configuration sets.
-const CONFIGURED_KEY_ID: &str = "configured";
+pub const CONFIGURED_KEY_ID: &str = "configured";
 /// How precisely the last use of a key is kept.
 const LAST_USED_STEP_MS: Millis = 60_000;
 
@@ -212,7 +212,10 @@ impl Access {
         self.store
             .commit(move |txn| {
                 for key in &used {
-                    txn.put_api_key(key);
+                    // One that was revoked meanwhile must not come back.
+                    if txn.has_api_key(&key.id)? {
+                        txn.put_api_key(key);
+                    }
                 }
                 Ok(())
             })

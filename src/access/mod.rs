@@ -9,7 +9,7 @@ mod secret;
 pub mod settings;
 
 pub use jwt::Claims;
-pub use keyring::{Access, MintedKey};
+pub use keyring::{Access, CONFIGURED_KEY_ID, MintedKey};
 pub use principal::{Grant, Principal, Scope};
 pub use secret::{SecretError, signing_secret};
 

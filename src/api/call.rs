@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
 use percent_encoding::percent_decode_str;
@@ -210,6 +210,9 @@ impl Call {
     /// # Errors
     /// 415.
     pub fn wants_json(&self) -> Result<(), Problem> {
+        if self.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+            return Err(Problem::unsupported_media_type("application/json, with no Content-Encoding"));
+        }
         let Some(content_type) = self.headers.get(CONTENT_TYPE) else { return Ok(()) };
         let essence = content_type.to_str().unwrap_or("").split(';').next().unwrap_or("").trim();
         let essence = essence.to_ascii_lowercase();

@@ -230,6 +230,13 @@ pub fn kind(value: &Value) -> &'static str {
 
 /// An instant in RFC 3339, from 1970 to 9999.
 pub fn parse_instant(text: &str) -> Option<Millis> {
-    let instant = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
-    (0..=253_402_300_799_999).contains(&instant).then_some(instant)
+    let instant = match text.parse::<jiff::Timestamp>() {
+        Ok(instant) => instant,
+        // The library ends a day before the year 9999 does; for a "never" its end is as good.
+        Err(_) => {
+            let civil: jiff::civil::DateTime = text.strip_suffix(['Z', 'z'])?.parse().ok()?;
+            (civil.year() == 9999).then_some(jiff::Timestamp::MAX)?
+        }
+    };
+    Some(instant.as_millisecond()).filter(|instant| *instant >= 0)
 }

@@ -54,8 +54,13 @@ pub async fn metrics(call: Call) -> Result<Response, Problem> {
         store_writable: store.broken().is_none(),
         uptime_seconds: uptime(&call.api),
     };
-    let mut response = Response::new(call.api.metrics.text(readings).into());
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let open = call.header("accept").is_some_and(|accept| accept.contains("application/openmetrics-text"));
+    let (text, kind) = if open {
+        (call.api.metrics.text(readings), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    } else {
+        (call.api.metrics.plain_text(readings), "text/plain; version=0.0.4; charset=utf-8")
+    };
+    let mut response = Response::new(text.into());
     response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(kind));
     Ok(response)
 }

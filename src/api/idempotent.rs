@@ -1,14 +1,14 @@
 //! `Idempotency-Key`: the same request again gets the first answer again, for a day, over restarts too.
 //!
 //! What accepts notifications keeps its answer in the very commit that accepts them ([`Slotted`]); every other POST
-//! keeps it right after. Only answers of success are kept: a request that failed may be put right and sent again.
+//! keeps it right after. Kept are the answers that the body decides: successes, and refusals of the body itself. What
+//! failed for the moment (401, 403, 409, 429, 5xx) may be sent again. What is kept is sealed, see [`super::seal`].
 
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
@@ -17,7 +17,9 @@ use warp::reply::Response;
 
 use super::call::Call;
 use super::problem::Problem;
+use super::seal::Seal;
 use super::shapes::raw_json;
+use crate::access::Principal;
 use crate::store::StoreError;
 use crate::store::idempotency::{Kept, Slot};
 
@@ -49,6 +51,19 @@ pub struct Slotted {
     pub slot: Slot,
     /// A hash of its body.
     pub request: [u8; 16],
+    seal: Seal,
+}
+
+impl Slotted {
+    /// An answer as it is kept.
+    pub fn kept(&self, status: StatusCode, body: &str) -> Kept {
+        Kept { request: self.request, status: status.as_u16(), sealed: self.seal.seal(body) }
+    }
+
+    /// Whether `kept` is that answer.
+    fn is(&self, kept: &Kept, status: StatusCode, body: &str) -> bool {
+        kept.status == status.as_u16() && self.seal.open(&kept.sealed).as_deref() == Some(body)
+    }
 }
 
 /// The first 128 bits of SHA-256 over the parts, each with its length in front so that no two lists collide.
@@ -74,12 +89,19 @@ pub async fn once<'a>(
             "Idempotency-Key must have 1 to {KEY_BYTES_MAX} visible characters"
         )));
     }
-    let caller = call.principal()?.label();
+    let principal = call.principal()?;
+    let caller = principal.label();
+    // A person's token changes with every renewal, and no answer to a person holds a secret.
+    let token = match principal {
+        Principal::Key { .. } => call.bearer().unwrap_or("").to_owned(),
+        Principal::User { .. } => caller.clone(),
+    };
     let api = call.api.clone();
-    let body = call.bytes(super::notifications::batch_bytes_max(&api)).await?;
+    let body = call.bytes(super::notifications::bytes_max(&call)).await?;
     let slotted = Slotted {
         slot: fingerprint(&[caller.as_bytes(), call.path.as_bytes(), key.as_bytes()]),
         request: fingerprint(&[&body]),
+        seal: Seal::new(&token, &key),
     };
     if !api.running.0.lock().insert(slotted.slot) {
         return Err(Problem::conflict(
@@ -88,35 +110,37 @@ pub async fn once<'a>(
     }
     let _run = Run { running: api.running.clone(), slot: slotted.slot };
     if let Some(kept) = api.engine.store().kept_answer(slotted.slot, api.clock.now()).await? {
-        return replay(kept, &slotted);
+        return replay(&kept, &slotted);
     }
     call.body = Some(super::call::incoming(futures_util::stream::iter([Ok::<_, ()>(body)])));
     call.slotted = Some(slotted.clone());
-    let response = handle(call).await?;
-    if !response.status().is_success() {
+    let response = handle(call).await.unwrap_or_else(Problem::into_response);
+    if !decided_by_body(response.status()) {
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let kept = Kept {
-        request: slotted.request,
-        status: parts.status.as_u16(),
-        body: String::from_utf8_lossy(&bytes).into_owned(),
-    };
-    keep(&api, slotted.slot, kept).await?;
-    Ok(Response::from_parts(parts, warp_body(bytes)))
+    keep(&api, &slotted, parts.status, &String::from_utf8_lossy(&bytes)).await?;
+    Ok(Response::from_parts(parts, Response::new(bytes.into()).into_body()))
 }
 
-async fn keep(api: &super::Api, slot: Slot, kept: Kept) -> Result<(), StoreError> {
-    let now = api.clock.now();
+/// Whether the same request would get the same answer again.
+fn decided_by_body(status: StatusCode) -> bool {
+    status.is_success() || matches!(status.as_u16(), 400 | 404 | 415 | 422)
+}
+
+async fn keep(api: &super::Api, slotted: &Slotted, status: StatusCode, body: &str) -> Result<(), StoreError> {
+    let (now, slot) = (api.clock.now(), slotted.slot);
     // The answer that a handler kept in its own commit is usually this very one.
-    if api.engine.store().kept_answer(slot, now).await?.as_ref() == Some(&kept) {
+    let kept = api.engine.store().kept_answer(slot, now).await?;
+    if kept.is_some_and(|kept| slotted.is(&kept, status, body)) {
         return Ok(());
     }
+    let kept = slotted.kept(status, body);
     api.engine.store().commit(move |txn| txn.keep_answer(&slot, now, &kept)).await
 }
 
-fn replay(kept: Kept, slotted: &Slotted) -> Result<Response, Problem> {
+fn replay(kept: &Kept, slotted: &Slotted) -> Result<Response, Problem> {
     if kept.request != slotted.request {
         return Err(Problem::unprocessable(
             "idempotency_mismatch",
@@ -124,19 +148,15 @@ fn replay(kept: Kept, slotted: &Slotted) -> Result<Response, Problem> {
         ));
     }
     let status = StatusCode::from_u16(kept.status).unwrap_or(StatusCode::OK);
-    let mut response = raw_json(status, kept.body);
+    // The configured admin key keeps its id when its value changes, and cannot open what it sealed before.
+    let body = slotted.seal.open(&kept.sealed).ok_or_else(|| {
+        Problem::conflict("this Idempotency-Key was used with another token; use a new key for a new request")
+    })?;
+    let mut response = raw_json(status, body);
+    if !status.is_success() {
+        let problem = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, problem);
+    }
     response.headers_mut().insert("idempotency-replayed", HeaderValue::from_static("true"));
     Ok(response)
-}
-
-fn warp_body(bytes: Bytes) -> <Response as BodyOf>::Body {
-    Response::new(bytes.into()).into_body()
-}
-
-trait BodyOf {
-    type Body;
-}
-
-impl<B> BodyOf for http::Response<B> {
-    type Body = B;
 }

@@ -9,7 +9,7 @@ use super::call::Call;
 use super::fields::Fields;
 use super::problem::Problem;
 use super::shapes;
-use crate::access::Scope;
+use crate::access::{CONFIGURED_KEY_ID, Scope};
 use crate::engine::report::instant;
 use crate::model::invalid::Invalid;
 use crate::store::keyring::KeyRecord;
@@ -44,6 +44,9 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     let mut fields = Fields::of(&body)?;
     let name = fields.short_text("name", 128);
     let name = fields.required("name", name);
+    if name.is_some_and(|name| name.chars().any(char::is_control)) {
+        fields.wrong("name", "must hold no control characters");
+    }
     let texts = fields.texts("scopes", SCOPES_MAX);
     let texts = fields.required("scopes", texts);
     let mut scopes = Vec::new();
@@ -71,6 +74,9 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
 /// `DELETE /{id}`.
 pub async fn revoke(call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Admin)?;
+    if id == CONFIGURED_KEY_ID {
+        return Err(Problem::conflict("this key is set by auth.admin_key; change it in the configuration"));
+    }
     if !call.api.access.revoke(id).await? {
         return Err(Problem::not_found("key"));
     }

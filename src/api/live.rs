@@ -105,6 +105,9 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
     if session_id.as_ref().is_some_and(|session| session.len() > SESSION_BYTES_MAX) {
         return Err(Problem::bad_request(format!("session_id must be at most {SESSION_BYTES_MAX} bytes")));
     }
+    if session_id.as_ref().is_some_and(|session| session.chars().any(char::is_control)) {
+        return Err(Problem::bad_request("session_id must hold no control characters"));
+    }
     let resume = match (call.query("epoch"), call.query("offset").map(|text| text.parse())) {
         (Some(epoch), Some(Ok(offset))) => Some(Resume { epoch, offset }),
         (_, Some(Err(_))) => return Err(Problem::bad_request("offset must be a whole number")),

@@ -18,6 +18,7 @@ mod pages;
 mod preferences;
 mod problem;
 mod route;
+mod seal;
 pub mod settings;
 mod shapes;
 mod templates;
@@ -38,7 +39,7 @@ use crate::metrics::Metrics;
 use crate::supervise::Supervisor;
 use crate::ws;
 
-pub use route::routes;
+pub use route::{refuse_early, routes};
 pub use watch::HubWatcher;
 
 /// Bounds at this door.

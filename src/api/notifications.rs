@@ -1,5 +1,6 @@
 //! `/v1/notifications`: sending one or many, and asking what became of them.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -17,22 +18,29 @@ use crate::access::Scope;
 use crate::engine::accept::{AcceptError, Keep, Submission, Taken};
 use crate::engine::report::{self, Standing, instant};
 use crate::model::channel::Channel;
+use crate::model::delivery::Status;
 use crate::model::ids::new_id;
 use crate::model::invalid::Invalid;
 use crate::model::notification::{
     Accepted, Action, LABEL_CHARS_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, Notification, Priority,
     TITLE_CHARS_MAX, URL_BYTES_MAX,
 };
-use crate::store::idempotency::Kept;
 
 /// The longest that `Prefer: wait` waits, in seconds.
 const WAIT_SECONDS_MAX: u64 = 30;
+/// Ids that could not be asked for, because they are paths beside the notifications.
+const RESERVED_IDS: [&str; 2] = ["batch", "simulate"];
 /// The category of a notification that names none.
 const DEFAULT_CATEGORY: &str = "system";
 
-/// The largest body of a batch: so many times the largest of a single request, and no more than 64 MiB.
-pub fn batch_bytes_max(api: &Api) -> usize {
-    api.limits.load().body_bytes_max.saturating_mul(16).min(64 * 1024 * 1024)
+/// The largest body of a request: of a batch so many times that of any other, and no more than 64 MiB.
+pub fn bytes_max(call: &Call) -> usize {
+    let single = call.api.limits.load().body_bytes_max;
+    if call.path == "/v1/notifications/batch" {
+        single.saturating_mul(16).min(64 * 1024 * 1024)
+    } else {
+        single
+    }
 }
 
 /// `POST /v1/notifications`.
@@ -63,7 +71,8 @@ async fn create_for_many(call: Call, body: Value) -> Result<Response, Problem> {
     let people: Vec<String> = {
         let mut fields = Fields::of(&body)?;
         let to = fields.texts("to", call.api.limits.load().batch_len_max).unwrap_or_default();
-        let to: Vec<String> = to.into_iter().map(str::to_owned).collect();
+        let mut seen = HashSet::new();
+        let to: Vec<String> = to.into_iter().filter(|user| seen.insert(*user)).map(str::to_owned).collect();
         if to.is_empty() && fields.invalid.errors.is_empty() {
             fields.wrong("to", "must name at least one user");
         }
@@ -91,7 +100,7 @@ async fn create_for_many(call: Call, body: Value) -> Result<Response, Problem> {
 /// `POST /v1/notifications/batch`.
 pub async fn batch(mut call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
-    let bytes_max = batch_bytes_max(&call.api);
+    let bytes_max = bytes_max(&call);
     let body = call.json_up_to(bytes_max).await?;
     let items = {
         let mut fields = Fields::of(&body)?;
@@ -128,16 +137,46 @@ async fn take_batch(mut call: Call, items: Vec<Value>) -> Result<Response, Probl
         let answer = answer.clone();
         Keep {
             slot: slotted.slot,
-            answer: Box::new(move |taken| kept(&slotted, StatusCode::ACCEPTED, &answer(taken))),
+            answer: Box::new(move |taken| slotted.kept(StatusCode::ACCEPTED, &answer(taken).to_string())),
         }
     });
     let taken = call.api.engine.accept(submissions, keep).await?;
-    Ok(shapes::json_response(StatusCode::ACCEPTED, &answer(&taken)))
+    let mut body = answer(&taken);
+    let Some(longest) = prefer_wait(&call) else {
+        return Ok(shapes::json_response(StatusCode::ACCEPTED, &body));
+    };
+    let settled = settle_all(&call, &taken, longest, &mut body).await?;
+    let status = if settled { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(shapes::json_response(status, &body))
+}
+
+/// Waits for every notification of a batch, as long as is left, and puts what became of each into its answer.
+async fn settle_all(
+    call: &Call,
+    taken: &[Result<Taken, AcceptError>],
+    longest: Duration,
+    body: &mut Value,
+) -> Result<bool, Problem> {
+    let deadline = tokio::time::Instant::now() + longest;
+    let mut all_settled = true;
+    for accepted in taken.iter().flatten().map(Taken::accepted) {
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+        all_settled &= call.api.engine.settled(accepted.key, left).await?;
+        let Some(standing) = call.api.engine.standing(accepted.key).await? else { continue };
+        let id = accepted.id();
+        let results = body["results"].as_array_mut().into_iter().flatten();
+        for result in results.filter(|result| result["notification_id"] == id.as_str()) {
+            *result = shapes::result(accepted, &standing);
+        }
+    }
+    Ok(all_settled)
 }
 
 /// What an item of a batch is called in an error: its id, or its place.
 fn item_name(at: usize, item: &Value) -> String {
-    item.get("id").and_then(Value::as_str).map_or_else(|| at.to_string(), |id| id.chars().take(128).collect())
+    // An id that is refused may hold anything: what would break a line or a terminal is left out.
+    let visible = |id: &str| id.chars().filter(|c| !c.is_control()).take(128).collect();
+    item.get("id").and_then(Value::as_str).map_or_else(|| at.to_string(), visible)
 }
 
 fn batch_result(
@@ -179,10 +218,6 @@ pub fn first_result(accepted: &Accepted) -> Value {
     shapes::result(accepted, &Standing::of(accepted, &[]))
 }
 
-fn kept(slotted: &Slotted, status: StatusCode, body: &Value) -> Kept {
-    Kept { request: slotted.request, status: status.as_u16(), body: body.to_string() }
-}
-
 /// Keeps the answer to a request for one notification in the commit that accepts it.
 pub fn keep_one(slotted: Slotted) -> Keep {
     Keep {
@@ -192,7 +227,7 @@ pub fn keep_one(slotted: Slotted) -> Keep {
                 Some(Ok(taken)) => first_result(taken.accepted()),
                 Some(Err(_)) | None => Value::Null,
             };
-            kept(&slotted, StatusCode::ACCEPTED, &body)
+            slotted.kept(StatusCode::ACCEPTED, &body.to_string())
         }),
     }
 }
@@ -200,8 +235,11 @@ pub fn keep_one(slotted: Slotted) -> Keep {
 /// `Prefer: wait=N` (RFC 7240, section 4.3).
 fn prefer_wait(call: &Call) -> Option<Duration> {
     let prefer = call.header("prefer")?;
-    let wait = prefer.split([',', ';']).find_map(|part| part.trim().strip_prefix("wait="))?;
-    let seconds: u64 = wait.trim().parse().ok()?;
+    let wait = prefer.split([',', ';']).find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then_some(value)
+    })?;
+    let seconds: u64 = wait.trim().trim_matches('"').parse().ok()?;
     Some(Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
 }
 
@@ -234,8 +272,7 @@ struct FromTemplate {
 fn render(api: &Api, fields: &mut Fields<'_>) -> Result<Option<FromTemplate>, Problem> {
     let Some(name) = fields.text("template") else { return Ok(None) };
     let Some(template) = api.engine.renderer().template(name) else {
-        fields.wrong("template", "there is no template of that name");
-        return Ok(None);
+        return Err(Invalid::one("template", "there is no template of that name").into());
     };
     let variables = match fields.raw("variables") {
         None => json!({}),
@@ -286,6 +323,9 @@ fn notification(
     let priority = fields.one_of("priority", &priorities, Priority::from_name);
     let category = fields.word("category").map(str::to_owned);
     let given_id = fields.name("id").map(str::to_owned);
+    if given_id.as_deref().is_some_and(|id| RESERVED_IDS.contains(&id)) {
+        fields.wrong("id", "is the name of a path; choose another");
+    }
     let timestamp = fields.instant("timestamp");
     let action = fields.object("action", read_action).flatten();
     let metadata = fields.json_object("metadata", METADATA_BYTES_MAX);
@@ -444,6 +484,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let page = call.page()?;
     let filter = Filter::of(&call)?;
     let store = call.api.engine.store();
+    let status = filter.status.clone();
     let bad_cursor = || Invalid::one("cursor", "is not one that this list gave");
     // One person's notifications are read off their own lines; everybody's off the whole list.
     let page = match filter.user_id.clone() {
@@ -468,15 +509,20 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let mut data = Vec::with_capacity(page.items.len());
     for accepted in &page.items {
         let events = store.events(accepted.key).await?;
-        let mut item = shapes::notification(accepted);
-        item["status"] = json!(Standing::of(accepted, &events).overall().name());
-        data.push(item);
+        let overall = Standing::of(accepted, &events).overall().name();
+        // Where a notification stands follows from its events, so this filter comes last and a page may be short.
+        if status.as_deref().is_none_or(|wanted| wanted == overall) {
+            let mut item = shapes::notification(accepted);
+            item["status"] = json!(overall);
+            data.push(item);
+        }
     }
     Ok(shapes::ok(&json!({ "data": data, "next_cursor": page.next })))
 }
 
 struct Filter {
     user_id: Option<String>,
+    status: Option<String>,
     category: Option<String>,
     kind: Option<String>,
     priority: Option<Priority>,
@@ -503,11 +549,13 @@ impl Filter {
             }
             priority
         });
-        if call.query("status").is_some() {
-            invalid.push("status", "filtering by status is not available in this version");
+        let status = call.query("status");
+        if status.as_ref().is_some_and(|name| !Status::ALL.iter().any(|status| status.name() == name)) {
+            invalid.push("status", format!("must be one of {}", Status::ALL.map(Status::name).join(", ")));
         }
         Ok(invalid.or(Filter {
             user_id: call.query("user_id"),
+            status,
             category: call.query("category"),
             kind: call.query("type"),
             priority,

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use http::Method;
+use http::header::HOST;
 use hyper::upgrade::OnUpgrade;
+use tokio::sync::oneshot;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
@@ -33,6 +35,19 @@ macro_rules! on {
             }
         }
     }};
+}
+
+/// What is refused before it is a request to any path: those without one, and HTTP/1.1 without a host (RFC 9112,
+/// section 3.2).
+pub fn refuse_early<B>(request: &http::Request<B>) -> Option<Response> {
+    let problem = if request.method() == Method::CONNECT || request.uri().path_and_query().is_none() {
+        Problem::method_not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE")
+    } else if request.version() == http::Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        Problem::bad_request("an HTTP/1.1 request needs a Host header")
+    } else {
+        return None;
+    };
+    Some(problem.into_response())
 }
 
 /// Every route, as one filter that takes any request.
@@ -63,7 +78,7 @@ pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
 
 async fn answer(call: Call) -> Response {
     let (api, method, started) = (call.api.clone(), call.method.clone(), Instant::now());
-    let response = dispatch(call).await.unwrap_or_else(Problem::into_response);
+    let response = run(call).await.unwrap_or_else(Problem::into_response);
     let status = response.status().as_u16();
     api.metrics.request(&method, status);
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -73,6 +88,23 @@ async fn answer(call: Call) -> Response {
         api.figures.failures.fetch_add(1, Ordering::Relaxed);
     }
     response
+}
+
+/// Runs the handler. What changes something runs to its end even where the client hangs up: a write that is under way
+/// cannot be called back, so what belongs to it must not stay undone.
+async fn run(call: Call) -> Result<Response, Problem> {
+    if call.method == Method::GET || call.method == Method::HEAD {
+        return dispatch(call).await;
+    }
+    let (answer, answered) = oneshot::channel();
+    let supervisor = call.api.supervisor.clone();
+    supervisor.spawn("request", async move {
+        // Nobody waits for the answer any more where the client has gone.
+        let _ = answer.send(dispatch(call).await);
+    });
+    answered
+        .await
+        .unwrap_or_else(|_| Err(Problem::overloaded("the request failed inside; the server's log says why")))
 }
 
 async fn dispatch(call: Call) -> Result<Response, Problem> {

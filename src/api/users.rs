@@ -16,6 +16,7 @@ use crate::model::notification::METADATA_BYTES_MAX;
 use crate::model::quiet_hours::zone_exists;
 use crate::model::user::{EMAIL_BYTES_MAX, User, check_email, check_phone};
 use crate::store::{StoreError, Txn};
+use crate::ws::close;
 
 /// How long a minted token is good where the request does not say, and at most, in seconds.
 const TOKEN_SECONDS: i64 = 3_600;
@@ -76,6 +77,8 @@ pub async fn patch(mut call: Call, id: &str) -> Result<Response, Problem> {
 /// `DELETE /v1/users/{id}`: forgets the person.
 pub async fn erase(call: Call, id: &str) -> Result<Response, Problem> {
     let id = admin_names(&call, id)?;
+    // Nobody stays connected as somebody who is forgotten.
+    call.api.hub.close_user(&id, close::KICKED);
     if !call.api.engine.erase_user(&id).await? {
         return Err(Problem::not_found("user"));
     }
@@ -86,8 +89,14 @@ pub async fn erase(call: Call, id: &str) -> Result<Response, Problem> {
 pub async fn mint(mut call: Call, id: &str) -> Result<Response, Problem> {
     let id = admin_names(&call, id)?;
     let body = call.bytes(64 * 1024).await?;
-    let body = if body.is_empty() { json!({}) } else { super::call::parse_json(&body)? };
+    let body = if body.is_empty() {
+        json!({})
+    } else {
+        call.wants_json()?;
+        super::call::parse_json(&body)?
+    };
     let mut fields = Fields::of(&body)?;
+    fields.only(&["expires_in", "workflows", "topics"]);
     let seconds = fields.integer("expires_in", 1, TOKEN_SECONDS_MAX);
     let mut names = |field: &str| {
         fields.texts(field, GRANTS_MAX).map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>())

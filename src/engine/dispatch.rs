@@ -5,10 +5,13 @@
 //! there. It goes in the same commit that records the outcome.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::plan::{address, plan};
@@ -28,13 +31,15 @@ use crate::store::inbox::Marks;
 use crate::store::outbox::{Due, Wanted};
 use crate::store::{StoreError, Txn};
 
-/// How long the loop rests when the store cannot be read.
-const REST_AFTER_ERROR_MS: Millis = 1_000;
+/// How long a delivery, or the loop itself, rests after the store could not be read or written.
+const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// What is under way, by channel and notification, and until when its lease runs.
 #[derive(Clone, Default)]
 pub(super) struct Leases {
     held: Arc<Mutex<HashMap<(Channel, Uuid), Millis>>>,
+    /// Rung when one is given back.
+    freed: Arc<Notify>,
 }
 
 /// A delivery that is under way. Dropping it gives it back.
@@ -53,6 +58,11 @@ impl Leases {
 
     pub(super) fn count(&self, channel: Channel) -> usize {
         self.held.lock().keys().filter(|(of, _)| *of == channel).count()
+    }
+
+    /// When the first of them runs out.
+    fn first_end(&self) -> Option<Millis> {
+        self.held.lock().values().min().copied()
     }
 
     /// Forgets leases that have run out: whoever held them hangs.
@@ -74,6 +84,8 @@ impl Drop for Lease {
         if held.get(&self.delivery) == Some(&self.until) {
             held.remove(&self.delivery);
         }
+        drop(held);
+        self.leases.freed.notify_one();
     }
 }
 
@@ -99,15 +111,16 @@ impl Engine {
         let stopping = self.shared.supervisor.stopping();
         loop {
             // Armed before the look, so that what comes in during it is not slept over.
-            let woken = self.shared.wake.notified();
+            let (woken, freed) = (self.shared.wake.notified(), self.shared.leases.freed.notified());
             let turn = self.turn().await.unwrap_or_else(|error| {
                 tracing::error!(%error, "failed to look at what is due");
-                Turn { taken: 0, next: Some(self.now() + REST_AFTER_ERROR_MS) }
+                Turn { taken: 0, next: Some(self.now() + 1_000) }
             });
             let next_due = self.shared.clock.sleep_until(turn.next.unwrap_or(Millis::MAX));
             tokio::select! {
                 () = stopping.cancelled() => return,
                 () = woken => {}
+                () = freed => {}
                 () = next_due => {}
             }
         }
@@ -129,25 +142,28 @@ impl Engine {
         let leases = self.shared.leases.clone();
         let taken = move |channel, key| leases.held.lock().contains_key(&(channel, key));
         let front = self.shared.store.due(lanes.collect(), now, taken).await?;
-        let turn = Turn { taken: front.due.len(), next: front.next };
+        let taken = front.due.len();
         for due in front.due {
             let lease = self.shared.leases.take(&due, now.saturating_add(lease_ms));
             let engine = self.clone();
             self.shared.supervisor.spawn("delivery", async move {
                 engine.deliver(due).await;
                 drop(lease);
-                engine.shared.wake.notify_one();
             });
         }
-        Ok(turn)
+        let next = front.next.into_iter().chain(self.shared.leases.first_end()).min();
+        Ok(Turn { taken, next })
     }
 
     async fn deliver(&self, due: Due) {
-        if let Err(error) = self.attempt(&due).await {
-            // The line is still there: it is taken again once the lease is given back.
-            tracing::error!(channel = %due.channel, notification = %due.key, %error, "failed to record a delivery");
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        let error = match AssertUnwindSafe(self.attempt(&due)).catch_unwind().await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
+        };
+        // The line is still there: it is taken again once the lease is given back, and not at once.
+        tracing::error!(channel = %due.channel, notification = %due.key, %error, "failed to make or record a delivery");
+        tokio::time::sleep(REST_AFTER_ERROR).await;
     }
 
     async fn attempt(&self, due: &Due) -> Result<(), StoreError> {
@@ -257,7 +273,8 @@ impl Engine {
                 let head = txn.relist_line(&user, accepted.offset, accepted.key)?;
                 accepted.offset = head.offset;
                 txn.replace_notification(&accepted)?;
-                txn.push_event(due.key, &event(&due, now, Status::Delivered, None, None))?;
+                let delivered = Event { attempt: true, ..event(&due, now, Status::Delivered, None, None) };
+                txn.push_event(due.key, &delivered)?;
                 txn.after(move || {
                     shared.metrics.delivery(Channel::InApp, Status::Delivered, None);
                     shared.watcher.arrived(&accepted, head.counts);

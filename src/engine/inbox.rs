@@ -63,10 +63,9 @@ impl Engine {
                 };
                 let (counts, changed) = txn.mark_lines(&user, &offsets, mark)?;
                 let count = changed.len();
-                if count > 0 {
-                    let ids = ids_at(txn, &user, &changed)?;
-                    txn.after(move || shared.watcher.marked(&user, mark, &ids, counts));
-                }
+                // Told even where nothing changed: whoever asked over a live connection waits for the counters.
+                let ids = ids_at(txn, &user, &changed)?;
+                txn.after(move || shared.watcher.marked(&user, mark, &ids, counts));
                 Ok((Marked { changed: count, counts }, next))
             })
             .await

@@ -28,7 +28,7 @@ impl Engine {
     pub async fn sweep(&self) -> Result<(), StoreError> {
         while self.shared.store.sweep_answers(self.now()).await? {}
         let keep = self.shared.rules.load().captures_max;
-        self.shared.store.commit(move |txn| txn.trim_captures(keep)).await?;
+        while self.shared.store.commit(move |txn| txn.trim_captures(keep)).await? {}
         Ok(())
     }
 }

@@ -204,7 +204,7 @@ async fn what_was_turned_off_meanwhile_is_not_mailed_either() {
     let house = House::new(Mode::Capture).await;
     house.user(quiet).await;
     let accepted = house.send(|_| {}).await;
-    house.user(|preferences| drop(preferences.channels.insert(Channel::Email, false))).await;
+    house.user(|preferences| *preferences.channels.entry(Channel::Email).or_default() = false).await;
     house.clock.advance(HOUR * 9);
     house.work().await;
     assert_eq!(house.email(&accepted).await, (Status::Skipped, Some(Reason::PreferenceChannelOff)));

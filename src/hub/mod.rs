@@ -191,6 +191,15 @@ impl Hub {
         self.line(id).is_some_and(|line| line.close(code))
     }
 
+    /// Closes every connection of a user with `code`.
+    pub fn close_user(&self, user: &str, code: u16) {
+        let mut lines = Vec::new();
+        self.shared.users.each(user, |line| lines.push(line.clone()));
+        for line in lines {
+            line.close(code);
+        }
+    }
+
     /// Closes every connection with `code`.
     pub fn close_all(&self, code: u16) {
         let lines: Vec<_> = self.shared.ids.read().values().cloned().collect();

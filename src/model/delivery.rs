@@ -31,6 +31,20 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status, in the order of the contract.
+    pub const ALL: [Status; 10] = [
+        Status::Pending,
+        Status::Deferred,
+        Status::Batched,
+        Status::Retrying,
+        Status::Sent,
+        Status::Delivered,
+        Status::Failed,
+        Status::Skipped,
+        Status::Canceled,
+        Status::Expired,
+    ];
+
     /// The name on the wire and in labels.
     pub const fn name(self) -> &'static str {
         match self {

@@ -12,6 +12,9 @@ use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::message::Message;
 
+/// Messages removed in one write.
+const TRIM_LEN_MAX: usize = 500;
+
 /// A message that was kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capture {
@@ -118,16 +121,22 @@ impl Txn<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn trim_captures(&mut self, keep: usize) -> Result<bool, StoreError> {
-        let mut kept = Vec::new();
-        self.scan(&[keys::CAPTURE], &[keys::CAPTURE + 1], false, &mut |key, _| {
-            kept.push(key.to_vec());
-            Ok(true)
+        let (mut seen, mut oldest_kept) = (0, None);
+        self.scan(&[keys::CAPTURE], &[keys::CAPTURE + 1], true, &mut |key, _| {
+            seen += 1;
+            oldest_kept = Some(key.to_vec());
+            Ok(seen < keep)
         })?;
-        let stale = kept.len().saturating_sub(keep);
-        for key in kept.iter().take(stale) {
+        let Some(oldest_kept) = oldest_kept.filter(|_| seen == keep) else { return Ok(false) };
+        let mut stale = Vec::new();
+        self.scan(&[keys::CAPTURE], &oldest_kept, false, &mut |key, _| {
+            stale.push(key.to_vec());
+            Ok(stale.len() < TRIM_LEN_MAX)
+        })?;
+        for key in &stale {
             self.remove(key)?;
         }
-        Ok(stale > 0)
+        Ok(stale.len() == TRIM_LEN_MAX)
     }
 
     /// Removes what was kept for one person.

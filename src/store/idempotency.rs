@@ -26,15 +26,15 @@ pub struct Kept {
     pub request: [u8; 16],
     /// The status code of the answer.
     pub status: u16,
-    /// Its body, JSON.
-    pub body: String,
+    /// Its body, sealed by whoever keeps it: an answer can carry a secret.
+    pub sealed: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct KeptV1 {
     request: [u8; 16],
     status: u16,
-    body: String,
+    sealed: Vec<u8>,
 }
 
 impl Record for KeptV1 {
@@ -56,7 +56,7 @@ fn kept(read: &impl Read, slot: &Slot, now: Millis) -> Answer<Option<Kept>> {
     // The newest first: the usual repeat comes within seconds.
     for back in 0..=HOURS_KEPT {
         if let Some(kept) = read.get::<KeptV1>(&key(hour(now).saturating_sub(back), slot))? {
-            return Ok(Some(Kept { request: kept.request, status: kept.status, body: kept.body }));
+            return Ok(Some(Kept { request: kept.request, status: kept.status, sealed: kept.sealed }));
         }
     }
     Ok(None)
@@ -99,7 +99,7 @@ impl Txn<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn keep_answer(&mut self, slot: &Slot, now: Millis, answer: &Kept) -> Result<(), StoreError> {
-        let record = KeptV1 { request: answer.request, status: answer.status, body: answer.body.clone() };
+        let record = KeptV1 { request: answer.request, status: answer.status, sealed: answer.sealed.clone() };
         self.replace(key(hour(now), slot), &record)
     }
 }

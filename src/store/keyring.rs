@@ -83,6 +83,14 @@ impl Txn<'_> {
         self.put(keys::named(keys::API_KEY, key.id.as_bytes()), &record);
     }
 
+    /// Whether there is an API key of that id.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn has_api_key(&self, id: &str) -> Answer<bool> {
+        Ok(self.raw(&keys::named(keys::API_KEY, id.as_bytes()))?.is_some())
+    }
+
     /// Removes an API key.
     pub fn remove_api_key(&mut self, id: &str) {
         self.remove_short(keys::named(keys::API_KEY, id.as_bytes()));

@@ -5,8 +5,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
 use lettre::{Address, Message as Mime};
 
 use crate::model::message::Message;
@@ -64,6 +66,31 @@ pub(super) enum Refusal {
     Compose(String),
 }
 
+/// How an encoded word begins (RFC 2047, section 2). A title that has it in plain text would be decoded by the reader's
+/// program, so it is encoded whole.
+const ENCODED_WORD: &str = "=?";
+/// The most bytes in one encoded word: 75 characters at most, less its frame, in base64.
+const ENCODED_BYTES_MAX: usize = 45;
+
+fn with_subject(builder: MessageBuilder, title: &str) -> MessageBuilder {
+    if !title.contains(ENCODED_WORD) {
+        return builder.subject(title);
+    }
+    let name = HeaderName::new_from_ascii_str("Subject");
+    builder.raw_header(HeaderValue::dangerous_new_pre_encoded(name, title.to_owned(), encoded_words(title)))
+}
+
+/// A text as encoded words, one a line.
+fn encoded_words(text: &str) -> String {
+    let (mut words, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let (word, more) = rest.split_at(rest.floor_char_boundary(ENCODED_BYTES_MAX));
+        words.push(format!("=?utf-8?b?{}?=", STANDARD.encode(word)));
+        rest = more;
+    }
+    words.join("\r\n ")
+}
+
 /// Composes the mail.
 pub(super) fn compose(sender: &Sender, message: &Message) -> Result<Mail, Refusal> {
     let to = recipient(&message.to)?;
@@ -78,10 +105,8 @@ pub(super) fn compose(sender: &Sender, message: &Message) -> Result<Mail, Refusa
     if html.is_some_and(|html| html.len() > BODY_BYTES_MAX) {
         return Err(Refusal::Large("HTML"));
     }
-    let mut builder = Mime::builder()
-        .from(sender.from.clone())
-        .to(Mailbox::new(None, to.clone()))
-        .subject(message.title.as_str())
+    let addressed = Mime::builder().from(sender.from.clone()).to(Mailbox::new(None, to.clone()));
+    let mut builder = with_subject(addressed, &message.title)
         .date(date(message.at_ms))
         .message_id(Some(message_id(&message.delivery_id, sender.from.email.domain())?))
         // RFC 3834: so that no holiday notice is sent back.

@@ -104,6 +104,25 @@ fn a_long_subject_is_folded_into_short_lines() {
 }
 
 #[test]
+fn a_title_that_looks_like_an_encoded_word_is_not_decoded_into_another() {
+    let title = "Grüße an alle, wörtlich =?utf-8?q?Gewonnen!?= und noch etwas mehr dahinter";
+    let subject = header(&composed(&Message { title: title.to_owned(), ..message() }), "Subject");
+    let words: Vec<&str> = subject.split(' ').collect();
+    let decoded: Vec<u8> = words
+        .iter()
+        .flat_map(|word| {
+            let inner = word
+                .strip_prefix("=?utf-8?b?")
+                .and_then(|word| word.strip_suffix("?="))
+                .expect("an encoded word");
+            STANDARD.decode(inner).expect("base64")
+        })
+        .collect();
+    assert_eq!(String::from_utf8(decoded).expect("UTF-8"), title);
+    assert!(words.len() > 1 && words.iter().all(|word| word.len() <= 75), "{words:?}");
+}
+
+#[test]
 fn a_line_break_in_a_header_value_is_refused_by_name() {
     for sneak in ["a\r\nBcc: eve@evil.test", "a\nb", "a\rb", "a\0b", "a\u{85}b", "a\u{2028}b", "a\u{7f}"] {
         let title = Message { title: sneak.to_owned(), ..message() };
