@@ -42,16 +42,6 @@ impl Client {
         Client { token: String::new(), ..self.clone() }
     }
 
-    /// The server's address.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// The token.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
     /// A request as it is, to be given headers and a body.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));
@@ -59,20 +49,20 @@ impl Client {
     }
 
     /// Sends a request; `None` where the connection broke before the answer was whole.
-    pub async fn try_send(request: reqwest::RequestBuilder) -> Option<Answer> {
+    pub async fn try_send(&self, request: reqwest::RequestBuilder) -> Option<Answer> {
         let request = request.build().unwrap();
         let shown = format!("{} {}", request.method(), request.url().path());
-        let response = CLIENT.get_or_init(plain).execute(request).await.ok()?;
+        let response = self.http.execute(request).await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Some(Answer { request: shown, status, headers, text: response.text().await.ok()? })
     }
 
     /// Sends a request and reads the answer.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let (client, request) = request.build_split();
-        let request = request.unwrap();
+        let request = request.build().unwrap();
         let shown = format!("{} {}", request.method(), request.url().path());
-        let response = client.execute(request).await.unwrap_or_else(|error| panic!("{shown}: {error:?}"));
+        let response = self.http.execute(request).await;
+        let response = response.unwrap_or_else(|error| panic!("{shown}: {error:?}"));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { request: shown, status, headers, text: response.text().await.unwrap() }
     }
@@ -161,13 +151,6 @@ impl Client {
             }
         }
     }
-}
-
-static CLIENT: OnceLock<reqwest::Client> = OnceLock::new();
-
-fn plain() -> reqwest::Client {
-    // A connection kept from a server that has been killed would be one failure more.
-    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
 }
 
 impl Answer {

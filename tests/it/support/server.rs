@@ -47,6 +47,7 @@ impl Server {
     /// The same with a configuration file.
     pub async fn start_with_file(text: &str) -> Server {
         let mut server = Server::prepare(&[]);
+        server.unset("CHANNELS__EMAIL__MODE");
         let file = server.home.path().join("belfry.toml");
         fs::write(&file, text).unwrap();
         server.config = Some(file);
@@ -79,6 +80,12 @@ impl Server {
         self.environment.push((name, value.to_owned()));
     }
 
+    /// Leaves a setting to the file or the default.
+    pub fn unset(&mut self, name: &str) {
+        let name = format!("BELFRY_{name}");
+        self.environment.retain(|(other, _)| *other != name);
+    }
+
     /// The data directory.
     pub fn data(&self) -> PathBuf {
         self.home.path().join("data")
@@ -109,7 +116,8 @@ impl Server {
         fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default()
     }
 
-    fn said(&self) -> String {
+    /// What it has written to standard output since its last start.
+    pub fn said(&self) -> String {
         fs::read_to_string(self.home.path().join("stdout")).unwrap_or_default()
     }
 
