@@ -43,7 +43,7 @@ impl Request {
         let key = format!("{round}-{publisher}-{at}");
         let body = with(hello(&format!("u{publisher}")), json!({ "title": format!("title {key}") }));
         // Every third has an id of its own.
-        let body = if at % 3 == 0 { with(body, json!({ "id": format!("id-{key}") })) } else { body };
+        let body = if at.is_multiple_of(3) { with(body, json!({ "id": format!("id-{key}") })) } else { body };
         Request { key, body }
     }
 

@@ -144,7 +144,7 @@ async fn custom_values_are_taken_and_the_environment_is_stronger_than_the_file()
     let file = server.config().with_file_name("secret");
     fs::write(&file, "the-admin-key-of-a-file\n").unwrap();
     server.unset("AUTH__ADMIN_KEY");
-    server.set("AUTH__ADMIN_KEY_FILE", &file.to_string_lossy().into_owned());
+    server.set("AUTH__ADMIN_KEY_FILE", &file.to_string_lossy());
     server.start_again().await;
     let admin = server.with("the-admin-key-of-a-file");
     let token = admin.mint("ada", &json!({})).await;

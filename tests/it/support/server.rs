@@ -61,7 +61,7 @@ impl Server {
         let mut server =
             Server { child: None, url: String::new(), home, environment: Vec::new(), config: None };
         server.set("SERVER__LISTEN", "127.0.0.1:0");
-        server.set("STORAGE__PATH", &server.data().to_string_lossy().into_owned());
+        server.set("STORAGE__PATH", &server.data().to_string_lossy());
         server.set("AUTH__ADMIN_KEY", ADMIN_KEY);
         server.set("AUTH__JWT_SECRET", JWT_SECRET);
         if !settings.iter().any(|(name, _)| name.starts_with("CHANNELS__EMAIL__")) {
