@@ -1,0 +1,22 @@
+//! Claims about the running program: the real binary on a free port, driven over its sockets as a user would.
+//!
+//! `BELFRY_BIN` names the binary to test; without it the one that cargo has just built is taken.
+#![expect(clippy::unwrap_used, reason = "a test says what went wrong by panicking")]
+#![allow(missing_docs, reason = "the names of tests are their documentation")]
+
+mod access;
+mod crash;
+mod email;
+mod health;
+mod idempotency;
+mod inbox;
+mod live;
+mod live_limits;
+mod notifications;
+mod preferences;
+mod problems;
+mod refusals;
+mod start;
+mod support;
+mod users;
+mod workflow;

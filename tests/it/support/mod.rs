@@ -1,0 +1,32 @@
+//! What the tests share: a server to start and kill, a client for each of its doors, a mail server, and patience.
+
+pub mod client;
+pub mod mail;
+pub mod server;
+pub mod socket;
+pub mod token;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+pub use client::{Answer, Client};
+pub use mail::MailServer;
+pub use server::Server;
+pub use socket::{Heard, Socket};
+
+/// Longer than anything here takes on a busy machine: a test that waits so long has failed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(15);
+
+/// Looks until `look` gives something.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
