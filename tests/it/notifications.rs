@@ -510,6 +510,7 @@ async fn the_list_is_newest_first_paged_and_filtered() {
     admin.get("/v1/notifications/no-such/timeline").await.problem(404, "not_found");
 }
 
+// Fails now: the filter is refused as not available.
 #[tokio::test]
 async fn the_list_can_be_filtered_by_status() {
     let server = Server::start().await;
