@@ -59,7 +59,9 @@ fn check_message(fields: &mut Fields<'_>) {
             let title = fields.short_text("title", TITLE_CHARS_MAX);
             fields.required("title", title);
             let message = fields.short_text("message", MESSAGE_BYTES_MAX);
-            fields.required("message", message);
+            if fields.required("message", message).is_some_and(|message| message.len() > MESSAGE_BYTES_MAX) {
+                fields.wrong("message", format!("must be at most {MESSAGE_BYTES_MAX} bytes"));
+            }
             let names = Priority::ALL.map(Priority::name);
             fields.one_of("priority", &names, Priority::from_name);
             fields.word("category");

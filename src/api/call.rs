@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
@@ -23,8 +24,13 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const PAGE_LEN: usize = 50;
 const PAGE_LEN_MAX: usize = 200;
 
-/// A body that has not been read.
-pub type Incoming = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, ()>> + Send + Sync>>;
+/// How much of a body that nobody wants is read all the same, and how long: a client that is still sending when the
+/// connection closes would never see the answer.
+const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// The stream of a body.
+type Incoming = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, ()>> + Send + Sync>>;
 
 /// One request.
 pub struct Call {
@@ -41,9 +47,47 @@ pub struct Call {
     /// The right to take the connection over, where the client asked to upgrade it.
     pub upgrade: Option<OnUpgrade>,
     /// The body.
-    pub body: Option<Incoming>,
+    pub body: Body,
     /// Its place among the kept answers, where it carries an idempotency key.
     pub slotted: Option<super::idempotent::Slotted>,
+}
+
+/// A request's body, as far as it has not been read. Clones share it.
+#[derive(Clone)]
+pub struct Body(Arc<Mutex<Option<Incoming>>>);
+
+impl Body {
+    /// A body that comes in pieces.
+    pub fn new<B: Buf, E>(pieces: impl Stream<Item = Result<B, E>> + Send + Sync + 'static) -> Body {
+        let whole = |mut piece: B| piece.copy_to_bytes(piece.remaining());
+        let pieces: Incoming = Box::pin(pieces.map(move |piece| piece.map(whole).map_err(|_| ())));
+        Body(Arc::new(Mutex::new(Some(pieces))))
+    }
+
+    /// A body that is there already.
+    pub fn of(bytes: Bytes) -> Body {
+        Body::new(futures_util::stream::iter([Ok::<_, ()>(bytes)]))
+    }
+
+    fn take(&self) -> Option<Incoming> {
+        self.0.lock().take()
+    }
+
+    /// Reads what is left of it, within bounds, and forgets it.
+    pub async fn drain(&self) {
+        let Some(mut pieces) = self.take() else { return };
+        let discard = async {
+            let mut left = DRAINED_BYTES_MAX;
+            while let Some(Ok(piece)) = pieces.next().await {
+                left = left.saturating_sub(piece.len());
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        // Whoever sends more, or slower, loses the answer with the connection.
+        let _ = tokio::time::timeout(DRAIN_TIME, discard).await;
+    }
 }
 
 /// Which slice of a list is wanted.
@@ -53,11 +97,6 @@ pub struct PageQuery {
     pub limit: usize,
     /// Where the page before ended.
     pub cursor: Option<String>,
-}
-
-/// A body's stream as [`Call`] keeps it.
-pub fn incoming<B: Buf, E>(body: impl Stream<Item = Result<B, E>> + Send + Sync + 'static) -> Incoming {
-    Box::pin(body.map(|piece| piece.map(|mut piece| piece.copy_to_bytes(piece.remaining())).map_err(|_| ())))
 }
 
 impl Call {
@@ -169,7 +208,7 @@ impl Call {
             while let Some(piece) = body.next().await {
                 let piece = piece.map_err(|()| Problem::bad_request("the body broke off"))?;
                 if whole.len() + first.as_ref().map_or(0, Bytes::len) + piece.len() > bytes_max {
-                    return Err(Problem::payload_too_large(bytes_max));
+                    return Ok(None);
                 }
                 // A body that came in one piece is taken as it is.
                 match first.take() {
@@ -181,9 +220,18 @@ impl Call {
                     }
                 }
             }
-            Ok(first.unwrap_or_else(|| whole.freeze()))
+            Ok(Some(first.unwrap_or_else(|| whole.freeze())))
         };
-        tokio::time::timeout(BODY_TIMEOUT, read).await.unwrap_or_else(|_| Err(Problem::timeout()))
+        match tokio::time::timeout(BODY_TIMEOUT, read).await {
+            Err(_) => Err(Problem::timeout()),
+            Ok(Err(problem)) => Err(problem),
+            Ok(Ok(Some(bytes))) => Ok(bytes),
+            Ok(Ok(None)) => {
+                // The rest is still to be drained.
+                *self.body.0.lock() = Some(body);
+                Err(Problem::payload_too_large(bytes_max))
+            }
+        }
     }
 
     /// The body as JSON.

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use ring::digest;
 use warp::reply::Response;
 
-use super::call::Call;
+use super::call::{Body, Call};
 use super::problem::Problem;
 use super::seal::Seal;
 use super::shapes::raw_json;
@@ -112,7 +112,7 @@ pub async fn once<'a>(
     if let Some(kept) = api.engine.store().kept_answer(slotted.slot, api.clock.now()).await? {
         return replay(&kept, &slotted);
     }
-    call.body = Some(super::call::incoming(futures_util::stream::iter([Ok::<_, ()>(body)])));
+    call.body = Body::of(body);
     call.slotted = Some(slotted.clone());
     let response = handle(call).await.unwrap_or_else(Problem::into_response);
     if !decided_by_body(response.status()) {

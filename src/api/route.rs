@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use http::Method;
-use http::header::HOST;
+use http::header::{EXPECT, HOST};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::oneshot;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::call::{Call, decode, incoming};
+use super::call::{Body, Call, decode};
 use super::problem::Problem;
 use super::{
     Api, broadcasts, captured, connections, health, idempotent, inbox, keys, live, notifications, pages,
@@ -67,7 +67,7 @@ pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
             query,
             headers,
             upgrade,
-            body: Some(incoming(body)),
+            body: Body::new(body),
             slotted: None,
         })
         .then(answer)
@@ -78,7 +78,12 @@ pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
 
 async fn answer(call: Call) -> Response {
     let (api, method, started) = (call.api.clone(), call.method.clone(), Instant::now());
+    // A client that waits for our leave to send (RFC 9110, section 10.1.1) sends nothing to drain.
+    let left = (!call.headers.contains_key(EXPECT)).then(|| call.body.clone());
     let response = run(call).await.unwrap_or_else(Problem::into_response);
+    if let Some(left) = left.filter(|_| response.status().as_u16() >= 400) {
+        left.drain().await;
+    }
     let status = response.status().as_u16();
     api.metrics.request(&method, status);
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -235,9 +235,12 @@ async fn reload(
     systemd::reloading();
     match load() {
         Ok(config) => {
-            volume.set(&config.log);
+            let log = config.log.clone();
             match app.reload(config).await {
-                Ok(()) => tracing::info!("the configuration was read again"),
+                Ok(()) => {
+                    volume.set(&log);
+                    tracing::info!("the configuration was read again");
+                }
                 Err(error) => {
                     tracing::error!(%error, "the new configuration cannot be used; the old one holds")
                 }

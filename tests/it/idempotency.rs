@@ -141,3 +141,33 @@ async fn a_key_that_is_none_is_refused() {
     let anonymous = keyed(&admin.anonymous(), "/v1/notifications", "k", &hello("ada")).await;
     anonymous.problem(401, "unauthorized");
 }
+
+#[tokio::test]
+async fn a_token_that_is_shown_once_is_nowhere_on_the_disk_though_its_answer_is_kept() {
+    let server = Server::start().await;
+    let body = json!({ "name": "ci", "scopes": ["publish"] });
+    let first = keyed(&server.admin(), "/v1/keys", "k", &body).await;
+    let token = first.json()["token"].as_str().expect("a token").to_owned();
+    let again = keyed(&server.admin(), "/v1/keys", "k", &body).await;
+    assert!(replayed(&again));
+    assert_eq!(again.json()["token"], token.as_str());
+    let user = keyed(&server.admin(), "/v1/users/ada/tokens", "k", &json!({})).await;
+    let user_token = user.json()["token"].as_str().expect("a token").to_owned();
+    let log = std::fs::read(server.data().join("store").join("db")).expect("the store's log");
+    for secret in [&token, &user_token] {
+        assert!(!log.windows(secret.len()).any(|window| window == secret.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_body_is_kept_too() {
+    let server = Server::start().await;
+    let bad = with(hello("ada"), json!({ "priority": "enormous" }));
+    keyed(&server.admin(), "/v1/notifications", "k", &bad).await.problem(422, "validation_failed");
+    let again = keyed(&server.admin(), "/v1/notifications", "k", &bad).await;
+    assert!(replayed(&again));
+    again.problem(422, "validation_failed");
+    keyed(&server.admin(), "/v1/notifications", "k", &hello("ada"))
+        .await
+        .problem(422, "idempotency_mismatch");
+}

@@ -299,3 +299,20 @@ async fn bytes_that_are_no_http_harm_nobody() {
     }
     server.admin().get("/healthz").await.is(200);
 }
+
+#[tokio::test]
+async fn what_is_hardly_a_request_is_refused_and_harms_nobody() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = Server::start().await;
+    let address = server.url().strip_prefix("http://").unwrap().to_owned();
+    let asked = async |head: &str| {
+        let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.lines().next().unwrap_or("").to_owned()
+    };
+    assert!(asked("CONNECT a:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.contains("405"));
+    assert!(asked("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n").await.contains("400"));
+    assert!(asked("GET /healthz HTTP/1.0\r\n\r\n").await.contains("200"));
+}

@@ -151,3 +151,14 @@ async fn offsets_go_on_where_an_erased_person_comes_back() {
         assert!(missed["offset"].as_u64().unwrap() > offset, "{missed}");
     }
 }
+
+#[tokio::test]
+async fn nobody_stays_connected_as_somebody_who_is_forgotten() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    admin.notify(&hello("ada")).await;
+    let token = admin.mint("ada", &json!({})).await;
+    let (mut socket, _) = Socket::join(server.url(), &token, "").await;
+    admin.delete("/v1/users/ada").await.is(204);
+    assert_eq!(socket.closed().await, 4503);
+}
