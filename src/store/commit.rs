@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::chunks;
 use super::codec::{CodecError, Record, decode, encode};
+use super::queue::{Receiver, Sender, queue};
 
 /// Functions in one group. More only adds latency: the flush costs the same, the answers come later.
 const GROUP_LEN_MAX: usize = 128;
@@ -277,7 +278,7 @@ pub struct WriterFigures {
 /// The way to the writer thread.
 #[derive(Clone)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    jobs: Sender<Box<dyn Job>>,
     broken: Arc<RwLock<Option<Arc<str>>>>,
     pub(super) figures: Arc<WriterFigures>,
 }
@@ -285,7 +286,7 @@ pub(super) struct Writer {
 impl Writer {
     /// The way to a writer, and the writer's own loop, to be run on a thread.
     pub(super) fn new(tree: sled::Tree, log: File) -> (Writer, impl FnOnce() + Send + 'static) {
-        let (jobs, waiting) = mpsc::channel(WAITING_LEN_MAX);
+        let (jobs, waiting) = queue(WAITING_LEN_MAX);
         let writer = Writer { jobs, broken: Arc::default(), figures: Arc::default() };
         let (broken, figures) = (writer.broken.clone(), writer.figures.clone());
         (writer, move || write_groups(waiting, &tree, &log, &broken, &figures))
@@ -304,7 +305,7 @@ impl Writer {
             return Err(StoreError::Unavailable(why).into());
         }
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Work { work: Some(work), result: None, answer });
+        let job: Box<dyn Job> = Box::new(Work { work: Some(work), result: None, answer });
         match tokio::time::timeout(WAITING_MAX, self.jobs.send(job)).await {
             Err(_) => return Err(StoreError::Overloaded.into()),
             Ok(Err(_)) => return Err(StoreError::Unavailable("the writer has ended".into()).into()),
@@ -320,14 +321,14 @@ impl Writer {
 }
 
 fn write_groups(
-    mut waiting: mpsc::Receiver<Box<dyn Job>>,
+    mut waiting: Receiver<Box<dyn Job>>,
     tree: &sled::Tree,
     log: &File,
     broken: &RwLock<Option<Arc<str>>>,
     figures: &WriterFigures,
 ) {
     let mut jobs = Vec::with_capacity(GROUP_LEN_MAX);
-    while waiting.blocking_recv_many(&mut jobs, GROUP_LEN_MAX) > 0 {
+    while waiting.receive(&mut jobs, GROUP_LEN_MAX) {
         let mut group = Changes::new();
         let mut after = Vec::new();
         for job in &mut jobs {
@@ -345,6 +346,7 @@ fn write_groups(
                 }
             }
         }
+        waiting.answering(jobs.len());
         for job in jobs.drain(..) {
             job.finish(written.clone());
         }

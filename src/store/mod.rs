@@ -19,6 +19,7 @@ mod keys;
 pub mod notifications;
 mod open;
 pub mod outbox;
+mod queue;
 mod records;
 pub mod settings;
 pub mod users;
