@@ -12,6 +12,7 @@ pub mod captures;
 mod chunks;
 mod codec;
 mod commit;
+mod heads;
 pub mod idempotency;
 pub mod inbox;
 pub mod keyring;
