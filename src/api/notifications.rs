@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 use warp::reply::Response;
@@ -151,7 +152,7 @@ fn batch_result(
         let refused = match checked {
             Ok(()) => match taken.next() {
                 Some(Ok(taken)) => {
-                    results.push(first_result(taken.accepted()));
+                    results.push(json!(first_result(taken.accepted())));
                     continue;
                 }
                 Some(Err(error)) => error.to_string(),
@@ -175,12 +176,13 @@ fn batch_result(
 }
 
 /// What is answered the moment that a notification is accepted.
-pub fn first_result(accepted: &Accepted) -> Value {
+pub fn first_result(accepted: &Accepted) -> shapes::NotificationResult {
     shapes::result(accepted, &Standing::of(accepted, &[]))
 }
 
-fn kept(slotted: &Slotted, status: StatusCode, body: &Value) -> Kept {
-    Kept { request: slotted.request, status: status.as_u16(), body: body.to_string() }
+fn kept(slotted: &Slotted, status: StatusCode, body: &impl Serialize) -> Kept {
+    let body = serde_json::to_string(body).expect("a JSON value always becomes text");
+    Kept { request: slotted.request, status: status.as_u16(), body }
 }
 
 /// Keeps the answer to a request for one notification in the commit that accepts it.
@@ -189,8 +191,8 @@ pub fn keep_one(slotted: Slotted) -> Keep {
         slot: slotted.slot,
         answer: Box::new(move |taken| {
             let body = match taken.first() {
-                Some(Ok(taken)) => first_result(taken.accepted()),
-                Some(Err(_)) | None => Value::Null,
+                Some(Ok(taken)) => Some(first_result(taken.accepted())),
+                Some(Err(_)) | None => None,
             };
             kept(&slotted, StatusCode::ACCEPTED, &body)
         }),
