@@ -281,7 +281,7 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, Problem> {
         .map_err(|error| Problem::invalid_json(format!("the body is not valid JSON: {error}")))
 }
 
-/// A path segment or a query value without its percent-encoding.
-pub fn decode(text: &str) -> String {
+/// A query value without its percent-encoding.
+fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

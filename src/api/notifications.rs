@@ -166,7 +166,7 @@ async fn settle_all(
         let id = accepted.id();
         let results = body["results"].as_array_mut().into_iter().flatten();
         for result in results.filter(|result| result["notification_id"] == id.as_str()) {
-            *result = shapes::result(accepted, &standing);
+            *result = json!(shapes::result(accepted, &standing));
         }
     }
     Ok(all_settled)
@@ -190,7 +190,7 @@ fn batch_result(
         let refused = match checked {
             Ok(()) => match taken.next() {
                 Some(Ok(taken)) => {
-                    results.push(first_result(taken.accepted()));
+                    results.push(json!(first_result(taken.accepted())));
                     continue;
                 }
                 Some(Err(error)) => error.to_string(),
@@ -214,7 +214,7 @@ fn batch_result(
 }
 
 /// What is answered the moment that a notification is accepted.
-pub fn first_result(accepted: &Accepted) -> Value {
+pub fn first_result(accepted: &Accepted) -> shapes::NotificationResult {
     shapes::result(accepted, &Standing::of(accepted, &[]))
 }
 
@@ -224,10 +224,10 @@ pub fn keep_one(slotted: Slotted) -> Keep {
         slot: slotted.slot,
         answer: Box::new(move |taken| {
             let body = match taken.first() {
-                Some(Ok(taken)) => first_result(taken.accepted()),
-                Some(Err(_)) | None => Value::Null,
+                Some(Ok(taken)) => Some(first_result(taken.accepted())),
+                Some(Err(_)) | None => None,
             };
-            slotted.kept(StatusCode::ACCEPTED, &body.to_string())
+            slotted.kept(StatusCode::ACCEPTED, &json!(body).to_string())
         }),
     }
 }

@@ -1,5 +1,6 @@
 //! From a path and a method to a handler. A path that is known answers 405 with `Allow` for other methods.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,12 +9,13 @@ use std::time::Instant;
 use http::Method;
 use http::header::{EXPECT, HOST};
 use hyper::upgrade::OnUpgrade;
+use percent_encoding::percent_decode_str;
 use tokio::sync::oneshot;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
-use super::call::{Body, Call, decode};
+use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
     Api, broadcasts, captured, connections, health, idempotent, inbox, keys, live, notifications, pages,
@@ -121,8 +123,12 @@ async fn dispatch(call: Call) -> Result<Response, Problem> {
 
 async fn handle(call: Call) -> Result<Response, Problem> {
     let path = call.path.clone();
-    let segments: Vec<String> = path.trim_start_matches('/').split('/').map(decode).collect();
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let segments: Vec<Cow<'_, str>> = path
+        .trim_start_matches('/')
+        .split('/')
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy())
+        .collect();
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     match segments.as_slice() {
         ["v1", rest @ ..] => v1(call, rest).await,
         ["healthz"] => on!(call, GET => health::alive),

@@ -81,41 +81,70 @@ pub fn notification(accepted: &Accepted) -> Value {
     })
 }
 
-/// A *NotificationResult*.
-pub fn result(accepted: &Accepted, standing: &Standing) -> Value {
-    let (mut sent, mut failed, mut pending, mut deferred, mut skipped, mut errors) =
-        (vec![], vec![], vec![], vec![], vec![], vec![]);
-    for channel in &standing.channels {
-        let name = channel.channel.name();
-        match channel.status {
-            Status::Sent | Status::Delivered => sent.push(name),
-            Status::Pending | Status::Retrying | Status::Batched => pending.push(name),
-            Status::Failed => failed.push(name),
+/// A *NotificationResult*. Typed, because every accepted notification is answered with one.
+#[derive(Debug, Serialize)]
+pub struct NotificationResult {
+    success: bool,
+    notification_id: String,
+    channels_sent: Vec<&'static str>,
+    channels_failed: Vec<&'static str>,
+    channels_pending: Vec<&'static str>,
+    channels_deferred: Vec<DeferredChannel>,
+    channels_skipped: Vec<SkippedChannel>,
+    retry_attempts: u32,
+    quiet_hours_overridden: bool,
+    timestamp: String,
+    errors: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeferredChannel {
+    channel: &'static str,
+    until: Value,
+}
+
+#[derive(Debug, Serialize)]
+struct SkippedChannel {
+    channel: &'static str,
+    reason: Option<&'static str>,
+}
+
+/// What became of a notification.
+pub fn result(accepted: &Accepted, standing: &Standing) -> NotificationResult {
+    let mut result = NotificationResult {
+        success: false,
+        notification_id: accepted.id(),
+        channels_sent: Vec::new(),
+        channels_failed: Vec::new(),
+        channels_pending: Vec::new(),
+        channels_deferred: Vec::new(),
+        channels_skipped: Vec::new(),
+        retry_attempts: retries(standing),
+        quiet_hours_overridden: accepted.quiet_hours_overridden,
+        timestamp: instant(accepted.timestamp()),
+        errors: Vec::new(),
+    };
+    for standing in &standing.channels {
+        let channel = standing.channel.name();
+        match standing.status {
+            Status::Sent | Status::Delivered => result.channels_sent.push(channel),
+            Status::Pending | Status::Retrying | Status::Batched => result.channels_pending.push(channel),
+            Status::Failed => result.channels_failed.push(channel),
             Status::Deferred => {
-                deferred.push(json!({ "channel": name, "until": maybe_instant(channel.not_before) }));
+                let until = maybe_instant(standing.not_before);
+                result.channels_deferred.push(DeferredChannel { channel, until });
             }
             Status::Skipped | Status::Canceled | Status::Expired => {
-                let reason = channel.reason.map(|reason| reason.name());
-                skipped.push(json!({ "channel": name, "reason": reason }));
+                let reason = standing.reason.map(|reason| reason.name());
+                result.channels_skipped.push(SkippedChannel { channel, reason });
             }
         }
-        if let (Some(error), Status::Failed | Status::Retrying) = (&channel.last_error, channel.status) {
-            errors.push(format!("{name}: {error}"));
+        if let (Some(error), Status::Failed | Status::Retrying) = (&standing.last_error, standing.status) {
+            result.errors.push(format!("{channel}: {error}"));
         }
     }
-    json!({
-        "success": failed.is_empty() || !sent.is_empty(),
-        "notification_id": accepted.id(),
-        "channels_sent": sent,
-        "channels_failed": failed,
-        "channels_pending": pending,
-        "channels_deferred": deferred,
-        "channels_skipped": skipped,
-        "retry_attempts": retries(standing),
-        "quiet_hours_overridden": accepted.quiet_hours_overridden,
-        "timestamp": instant(accepted.timestamp()),
-        "errors": errors,
-    })
+    result.success = result.channels_failed.is_empty() || !result.channels_sent.is_empty();
+    result
 }
 
 /// Attempts beyond each channel's first.

@@ -43,9 +43,9 @@ pub enum AcceptError {
 #[derive(Clone, Debug)]
 pub enum Taken {
     /// It is new.
-    New(Accepted),
+    New(Arc<Accepted>),
     /// It is a repeat of one that was accepted before; nothing is sent twice.
-    Repeat(Accepted),
+    Repeat(Arc<Accepted>),
 }
 
 impl Taken {
@@ -106,7 +106,7 @@ fn accept_one(
     if let Some(id) = &submission.notification.given_id
         && let Some(earlier) = recognise(txn, id, submission.content)?
     {
-        return Ok(Taken::Repeat(earlier));
+        return Ok(Taken::Repeat(Arc::new(earlier)));
     }
     let notification = submission.notification;
     let user = match txn.user(&notification.user_id)? {
@@ -126,14 +126,14 @@ fn accept_one(
     let listed = plan.decisions.iter().any(|d| d.channel == Channel::InApp && d.verdict == Verdict::Send);
     let key = new_id(now);
     let head = txn.push_line(&notification.user_id, key, listed)?;
-    let accepted = Accepted {
+    let accepted = Arc::new(Accepted {
         key,
         notification,
         accepted_at: now,
         offset: head.offset,
         decisions: plan.decisions,
         quiet_hours_overridden: plan.quiet_hours_overridden,
-    };
+    });
     txn.put_notification(&accepted, submission.content);
     let mut wakes = false;
     for due in lines(&accepted) {

@@ -2,6 +2,8 @@
 //!
 //! The same function plans at acceptance, plans again when something held is released, and answers what would happen.
 
+use std::sync::LazyLock;
+
 use super::Modes;
 use crate::clock::Millis;
 use crate::model::channel::{Channel, Mode};
@@ -22,8 +24,9 @@ pub struct Plan {
 /// Plans `notification` for `user` at `now`. Considers the channels that it names, or else those that a person can
 /// have a preference for.
 pub fn plan(notification: &Notification, user: &User, modes: &Modes, now: Millis) -> Plan {
-    let defaults = Preferences::default();
-    let preferences = user.preferences.as_ref().unwrap_or(&defaults);
+    // Most people never change a thing; what holds for them is made once.
+    static DEFAULTS: LazyLock<Preferences> = LazyLock::new(Preferences::default);
+    let preferences = user.preferences.as_ref().unwrap_or_else(|| &DEFAULTS);
     let considered = |channel: &Channel| match &notification.channels {
         Some(named) => named.contains(channel),
         None => Channel::PREFERRED.contains(channel),

@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::chunks;
 use super::codec::{CodecError, Record, decode, encode};
+use super::heads::{Heads, Line};
+use super::queue::{Receiver, Sender, queue};
 
 /// Functions in one group. More only adds latency: the flush costs the same, the answers come later.
 const GROUP_LEN_MAX: usize = 128;
@@ -51,7 +53,7 @@ impl From<sled::Error> for StoreError {
 pub type Answer<T, E = StoreError> = Result<T, E>;
 
 /// Key to new value, or to `None` for a removal.
-type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 type After = Box<dyn FnOnce() + Send>;
 
 /// Reading, alike for a view from outside and from within a write.
@@ -66,6 +68,11 @@ pub(super) trait Read {
         backwards: bool,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// The last pair with `prefix <= key < to`, where all keys in between begin with `prefix`.
+    fn newest(&self, prefix: &[u8], to: &[u8]) -> Result<Option<Line>, StoreError> {
+        last(self, prefix, to)
+    }
 
     /// The record under `key`.
     fn get<R: Record>(&self, key: &[u8]) -> Result<Option<R>, StoreError> {
@@ -91,6 +98,16 @@ pub(super) trait Read {
             (None, None) => Err(CodecError::Incomplete { name: R::NAME }.into()),
         }
     }
+}
+
+/// The last pair with `from <= key < to`.
+fn last(read: &(impl Read + ?Sized), from: &[u8], to: &[u8]) -> Result<Option<Line>, StoreError> {
+    let mut found = None;
+    read.scan(from, to, true, &mut |key, value| {
+        found = Some((key.to_vec(), value.to_vec()));
+        Ok(false)
+    })?;
+    Ok(found)
 }
 
 /// A view of what is stored, from a blocking thread.
@@ -122,6 +139,7 @@ impl Read for View<'_> {
 /// One write as its function sees it: everything stored, everything the group has changed before, and its own changes.
 pub struct Txn<'a> {
     tree: &'a sled::Tree,
+    heads: &'a Heads,
     group: &'a Changes,
     own: Changes,
     after: Vec<After>,
@@ -169,8 +187,24 @@ impl Read for Txn<'_> {
     fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.own.get(key).or_else(|| self.group.get(key)) {
             Some(changed) => Ok(changed.clone()),
-            None => View(self.tree).raw(key),
+            None => self.heads.value(key, || View(self.tree).raw(key)),
         }
+    }
+
+    fn newest(&self, prefix: &[u8], to: &[u8]) -> Result<Option<Line>, StoreError> {
+        let bounds = (Bound::Included(prefix), Bound::Excluded(to));
+        let mut newest = self.heads.newest(prefix, || View(self.tree).newest(prefix, to))?;
+        for (key, value) in [self.group, &self.own].into_iter().flat_map(|c| c.range::<[u8], _>(bounds)) {
+            match value {
+                Some(value) if newest.as_ref().is_none_or(|(newest, _)| newest <= key) => {
+                    newest = Some((key.clone(), value.clone()));
+                }
+                Some(_) => {}
+                // What is the newest without it, only a look at everything can say.
+                None => return last(self, prefix, to),
+            }
+        }
+        Ok(newest)
     }
 
     fn scan(
@@ -223,7 +257,7 @@ impl Read for Txn<'_> {
 /// A write that waits for the writer.
 trait Job: Send {
     /// Runs the function; gives its changes, or `None` where it changed its mind.
-    fn run(&mut self, tree: &sled::Tree, group: &Changes) -> Option<(Changes, Vec<After>)>;
+    fn run(&mut self, tree: &sled::Tree, heads: &Heads, group: &Changes) -> Option<(Changes, Vec<After>)>;
     /// Answers whoever waits.
     fn finish(self: Box<Self>, written: Result<(), StoreError>);
 }
@@ -240,9 +274,9 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
-    fn run(&mut self, tree: &sled::Tree, group: &Changes) -> Option<(Changes, Vec<After>)> {
+    fn run(&mut self, tree: &sled::Tree, heads: &Heads, group: &Changes) -> Option<(Changes, Vec<After>)> {
         let work = self.work.take()?;
-        let mut txn = Txn { tree, group, own: Changes::new(), after: Vec::new() };
+        let mut txn = Txn { tree, heads, group, own: Changes::new(), after: Vec::new() };
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut txn))).unwrap_or_else(|_| {
             tracing::error!("a write's function panicked; nothing of it is written");
             Err(StoreError::Damaged("a write failed inside; see the log".into()).into())
@@ -277,7 +311,7 @@ pub struct WriterFigures {
 /// The way to the writer thread.
 #[derive(Clone)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    jobs: Sender<Box<dyn Job>>,
     broken: Arc<RwLock<Option<Arc<str>>>>,
     pub(super) figures: Arc<WriterFigures>,
 }
@@ -285,7 +319,7 @@ pub(super) struct Writer {
 impl Writer {
     /// The way to a writer, and the writer's own loop, to be run on a thread.
     pub(super) fn new(tree: sled::Tree, log: File) -> (Writer, impl FnOnce() + Send + 'static) {
-        let (jobs, waiting) = mpsc::channel(WAITING_LEN_MAX);
+        let (jobs, waiting) = queue(WAITING_LEN_MAX);
         let writer = Writer { jobs, broken: Arc::default(), figures: Arc::default() };
         let (broken, figures) = (writer.broken.clone(), writer.figures.clone());
         (writer, move || write_groups(waiting, &tree, &log, &broken, &figures))
@@ -304,7 +338,7 @@ impl Writer {
             return Err(StoreError::Unavailable(why).into());
         }
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Work { work: Some(work), result: None, answer });
+        let job: Box<dyn Job> = Box::new(Work { work: Some(work), result: None, answer });
         match tokio::time::timeout(WAITING_MAX, self.jobs.send(job)).await {
             Err(_) => return Err(StoreError::Overloaded.into()),
             Ok(Err(_)) => return Err(StoreError::Unavailable("the writer has ended".into()).into()),
@@ -320,22 +354,24 @@ impl Writer {
 }
 
 fn write_groups(
-    mut waiting: mpsc::Receiver<Box<dyn Job>>,
+    mut waiting: Receiver<Box<dyn Job>>,
     tree: &sled::Tree,
     log: &File,
     broken: &RwLock<Option<Arc<str>>>,
     figures: &WriterFigures,
 ) {
     let mut jobs = Vec::with_capacity(GROUP_LEN_MAX);
-    while waiting.blocking_recv_many(&mut jobs, GROUP_LEN_MAX) > 0 {
+    let heads = Heads::default();
+    while waiting.receive(&mut jobs, GROUP_LEN_MAX) {
         let mut group = Changes::new();
         let mut after = Vec::new();
         for job in &mut jobs {
-            if let Some((changes, work)) = job.run(tree, &group) {
+            if let Some((changes, work)) = job.run(tree, &heads, &group) {
                 group.extend(changes);
                 after.extend(work);
             }
         }
+        heads.follow(&group);
         let written = write_group(tree, log, group, broken, figures);
         figures.writes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         if written.is_ok() {
@@ -345,6 +381,7 @@ fn write_groups(
                 }
             }
         }
+        waiting.answering(jobs.len());
         for job in jobs.drain(..) {
             job.finish(written.clone());
         }
@@ -431,7 +468,11 @@ mod tests {
                     None => expected.remove(key),
                 };
             }
-            let txn = Txn { tree: &db, group: &group, own, after: Vec::new() };
+            let heads = Heads::default();
+            let txn = Txn { tree: &db, heads: &heads, group: &group, own, after: Vec::new() };
+            let last = txn.newest(b"b", b"y").expect("a good tree");
+            prop_assert_eq!(&last, &scanned(&txn, true, 1).pop());
+            prop_assert_eq!(&last, &txn.newest(b"b", b"y").expect("a good tree"));
             let mut wanted: Vec<_> =
                 expected.range::<[u8], _>((Bound::Included(&b"b"[..]), Bound::Excluded(&b"y"[..])))
                     .map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -191,12 +191,8 @@ fn lines_end(user: &str) -> Vec<u8> {
 }
 
 fn newest(read: &impl Read, user: &str) -> Answer<Option<(u64, LineV1)>> {
-    let mut found = None;
-    read.scan(&keys::inbox_of(user), &lines_end(user), true, &mut |key, value| {
-        found = Some((keys::last_u64(key).unwrap_or(0), read.open_value(key, value)?));
-        Ok(false)
-    })?;
-    Ok(found)
+    let Some((key, value)) = read.newest(&keys::inbox_of(user), &lines_end(user))? else { return Ok(None) };
+    Ok(Some((keys::last_u64(&key).unwrap_or(0), read.open_value(&key, &value)?)))
 }
 
 fn head(read: &impl Read, user: &str) -> Answer<Head> {

@@ -2,6 +2,7 @@
 //!
 //! bincode needs plain shapes: no skipped, flattened or untagged fields, and free-form JSON as text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -19,22 +20,22 @@ use crate::model::user::User;
 
 /// A notification and what was decided for it, written once.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct NotificationV1 {
-    given_id: Option<String>,
-    pub(super) user_id: String,
-    kind: String,
-    title: String,
-    message: String,
+pub(super) struct NotificationV1<'a> {
+    given_id: Option<Cow<'a, str>>,
+    user_id: Cow<'a, str>,
+    kind: Cow<'a, str>,
+    title: Cow<'a, str>,
+    message: Cow<'a, str>,
     priority: u8,
-    category: String,
+    category: Cow<'a, str>,
     timestamp: Option<Millis>,
     accepted_at: Millis,
-    action: Option<(String, String)>,
-    metadata: Option<String>,
-    channels: Option<Vec<Channel>>,
+    action: Option<(Cow<'a, str>, Cow<'a, str>)>,
+    metadata: Option<Cow<'a, str>>,
+    channels: Option<Cow<'a, [Channel]>>,
     send_at: Option<Millis>,
     expires_at: Option<Millis>,
-    pub(super) offset: u64,
+    offset: u64,
     decisions: Vec<(Channel, VerdictV1)>,
     quiet_hours_overridden: bool,
 }
@@ -46,27 +47,28 @@ enum VerdictV1 {
     Skipped { reason: Reason },
 }
 
-impl Record for NotificationV1 {
+impl Record for NotificationV1<'_> {
     const VERSION: u8 = 1;
     const NAME: &'static str = "notification";
 }
 
-impl From<&Accepted> for NotificationV1 {
-    fn from(accepted: &Accepted) -> NotificationV1 {
-        let n = accepted.notification.clone();
+impl<'a> From<&'a Accepted> for NotificationV1<'a> {
+    fn from(accepted: &'a Accepted) -> NotificationV1<'a> {
+        let n = &accepted.notification;
+        let text = |text: &'a String| Cow::Borrowed(text.as_str());
         NotificationV1 {
-            given_id: n.given_id,
-            user_id: n.user_id,
-            kind: n.kind,
-            title: n.title,
-            message: n.message,
+            given_id: n.given_id.as_ref().map(text),
+            user_id: text(&n.user_id),
+            kind: text(&n.kind),
+            title: text(&n.title),
+            message: text(&n.message),
             priority: keys::priority_byte(n.priority),
-            category: n.category,
+            category: text(&n.category),
             timestamp: n.timestamp,
             accepted_at: accepted.accepted_at,
-            action: n.action.map(|action| (action.label, action.url)),
-            metadata: n.metadata,
-            channels: n.channels,
+            action: n.action.as_ref().map(|action| (text(&action.label), text(&action.url))),
+            metadata: n.metadata.as_ref().map(text),
+            channels: n.channels.as_deref().map(Cow::Borrowed),
             send_at: n.send_at,
             expires_at: n.expires_at,
             offset: accepted.offset,
@@ -76,24 +78,26 @@ impl From<&Accepted> for NotificationV1 {
     }
 }
 
-impl NotificationV1 {
+impl NotificationV1<'_> {
     pub(super) fn into_accepted(self, key: Uuid) -> Result<Accepted, CodecError> {
         let priority =
             keys::priority_of(self.priority).ok_or(CodecError::Incomplete { name: NotificationV1::NAME })?;
         Ok(Accepted {
             key,
             notification: Notification {
-                given_id: self.given_id,
-                user_id: self.user_id,
-                kind: self.kind,
-                title: self.title,
-                message: self.message,
+                given_id: self.given_id.map(Cow::into_owned),
+                user_id: self.user_id.into_owned(),
+                kind: self.kind.into_owned(),
+                title: self.title.into_owned(),
+                message: self.message.into_owned(),
                 priority,
-                category: self.category,
+                category: self.category.into_owned(),
                 timestamp: self.timestamp,
-                action: self.action.map(|(label, url)| Action { label, url }),
-                metadata: self.metadata,
-                channels: self.channels,
+                action: self
+                    .action
+                    .map(|(label, url)| Action { label: label.into_owned(), url: url.into_owned() }),
+                metadata: self.metadata.map(Cow::into_owned),
+                channels: self.channels.map(Cow::into_owned),
                 send_at: self.send_at,
                 expires_at: self.expires_at,
             },

@@ -1,0 +1,140 @@
+//! The records and the newest inbox lines of those who were written to lately.
+//!
+//! Each accepted notification is planned by its person's record and continues from their newest line, and looking for
+//! both in the tree is dearer than writing the next line. There is one writer, so what it wrote last is what is stored;
+//! no copy can be out of date.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::commit::{Changes, StoreError};
+use super::keys;
+
+/// People whose newest line is remembered: some hundred bytes each. When there are more, all are forgotten.
+const HEADS_LEN_MAX: usize = 8_192;
+/// The longest record of a person that is remembered. Most are far below: who has said nothing has some 20 bytes.
+const PERSON_BYTES_MAX: usize = 256;
+/// The last bytes of a line's key are its offset.
+const OFFSET_BYTES: usize = 8;
+
+/// A line as it is stored: key and value.
+pub(super) type Line = (Vec<u8>, Vec<u8>);
+
+/// What the writer remembers.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    /// By the part of a line's key that is the same for all of a person's lines.
+    lines: RefCell<HashMap<Vec<u8>, Option<Line>>>,
+    /// Short values by their keys.
+    people: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
+}
+
+impl Heads {
+    /// The newest stored line under `prefix`, from memory or else from `look`.
+    pub(super) fn newest(
+        &self,
+        prefix: &[u8],
+        look: impl FnOnce() -> Result<Option<Line>, StoreError>,
+    ) -> Result<Option<Line>, StoreError> {
+        recall(&self.lines, prefix, look, |_| true)
+    }
+
+    /// The stored value under `key`, of a person's record from memory, or else from `look`.
+    pub(super) fn value(
+        &self,
+        key: &[u8],
+        look: impl FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        if key.first() != Some(&keys::USER) {
+            return look();
+        }
+        let is_short = |value: &Option<Vec<u8>>| value.as_ref().is_none_or(|v| v.len() <= PERSON_BYTES_MAX);
+        recall(&self.people, key, look, is_short)
+    }
+
+    /// Follows what is being written.
+    pub(super) fn follow(&self, changes: &Changes) {
+        let people = &mut *self.people.borrow_mut();
+        for (key, _) in changes.range(vec![keys::USER]..vec![keys::USER + 1]) {
+            people.remove(key);
+        }
+        let known = &mut *self.lines.borrow_mut();
+        for (key, value) in changes.range(vec![keys::INBOX]..vec![keys::INBOX + 1]) {
+            let prefix = &key[..key.len().saturating_sub(OFFSET_BYTES)];
+            let Some(head) = known.get_mut(prefix) else { continue };
+            match value {
+                Some(value) if head.as_ref().is_none_or(|(newest, _)| newest <= key) => {
+                    *head = Some((key.clone(), value.clone()));
+                }
+                Some(_) => {}
+                None => {
+                    known.remove(prefix);
+                }
+            }
+        }
+    }
+}
+
+/// What is known under `key`, or else what `look` finds, remembered if it `fits`.
+fn recall<T: Clone>(
+    known: &RefCell<HashMap<Vec<u8>, T>>,
+    key: &[u8],
+    look: impl FnOnce() -> Result<T, StoreError>,
+    fits: impl FnOnce(&T) -> bool,
+) -> Result<T, StoreError> {
+    if let Some(known) = known.borrow().get(key) {
+        return Ok(known.clone());
+    }
+    let found = look()?;
+    if fits(&found) {
+        let mut known = known.borrow_mut();
+        if known.len() == HEADS_LEN_MAX {
+            known.clear();
+        }
+        known.insert(key.to_vec(), found.clone());
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(offset: u64) -> Vec<u8> {
+        keys::inbox_line("anna", offset)
+    }
+
+    fn newest(heads: &Heads, stored: Option<u64>) -> Option<Line> {
+        let look = || Ok(stored.map(|offset| (line(offset), vec![0])));
+        heads.newest(&keys::inbox_of("anna"), look).expect("a store that can be read")
+    }
+
+    #[test]
+    fn a_line_that_was_just_written_is_the_newest_without_looking() {
+        let heads = Heads::default();
+        assert_eq!(newest(&heads, None), None);
+        heads.follow(&Changes::from([(line(1), Some(vec![1])), (line(2), Some(vec![2]))]));
+        assert_eq!(newest(&heads, None), Some((line(2), vec![2])));
+        heads.follow(&Changes::from([(line(1), Some(vec![9]))]));
+        assert_eq!(newest(&heads, None), Some((line(2), vec![2])));
+    }
+
+    #[test]
+    fn a_person_that_is_written_is_read_again() {
+        let heads = Heads::default();
+        let anna = keys::named(keys::USER, b"anna");
+        let read = |stored: &[u8]| heads.value(&anna, || Ok(Some(stored.to_vec()))).expect("a good store");
+        assert_eq!(read(b"old"), Some(b"old".to_vec()));
+        assert_eq!(read(b"new"), Some(b"old".to_vec()));
+        heads.follow(&Changes::from([(anna.clone(), Some(b"new".to_vec()))]));
+        assert_eq!(read(b"new"), Some(b"new".to_vec()));
+    }
+
+    #[test]
+    fn after_a_removal_the_store_is_asked_again() {
+        let heads = Heads::default();
+        newest(&heads, Some(2));
+        heads.follow(&Changes::from([(line(2), None)]));
+        assert_eq!(newest(&heads, Some(1)), Some((line(1), vec![0])));
+    }
+}
