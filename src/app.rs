@@ -34,6 +34,9 @@ const CLOSE_SHUTDOWN: u16 = 4001;
 const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Deliveries of one channel under way at once, where the channel itself has no bound.
 const SLOTS: usize = 64;
+/// How often it is noted beside the store how much it holds: what is written after the last note could be cut off
+/// unnoticed.
+const NOTE_PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How often it is looked whether the disk takes writes again.
 const LOOK_AT_DISK_EVERY: Duration = Duration::from_secs(2);
 /// What must fit on the disk before the store is opened again.
@@ -212,6 +215,8 @@ impl App {
         let dispatch = engine.clone();
         supervisor.keep("dispatch", move || dispatch.clone().run_dispatch());
         supervisor.keep("retention", move || engine.clone().run_retention());
+        let store = self.clone();
+        supervisor.keep("store-marker", move || store.clone().note_progress());
         let keys = self.clone();
         supervisor.keep("last-used", move || keys.clone().note_key_use());
         // Handing the listener over needs it twice: the loop is made again when it dies.
@@ -238,6 +243,19 @@ impl App {
             }
         });
         listen::serve(&self.listener, service, limits, self.api.supervisor.clone()).await;
+    }
+
+    async fn note_progress(self: Arc<Self>) {
+        let stopping = self.api.supervisor.stopping();
+        while !stopping.is_cancelled() {
+            tokio::select! {
+                () = stopping.cancelled() => {}
+                () = tokio::time::sleep(NOTE_PROGRESS_EVERY) => {}
+            }
+            if let Err(error) = self.api.engine.store().note_progress().await {
+                tracing::warn!(%error, "failed to note how much the store holds");
+            }
+        }
     }
 
     async fn note_key_use(self: Arc<Self>) {

@@ -97,7 +97,7 @@ pub async fn once<'a>(
         Principal::User { .. } => caller.clone(),
     };
     let api = call.api.clone();
-    let body = call.bytes(super::notifications::bytes_max(&call)).await?;
+    let body = call.bytes(super::batch::bytes_max(&call)).await?;
     let slotted = Slotted {
         slot: fingerprint(&[caller.as_bytes(), call.path.as_bytes(), key.as_bytes()]),
         request: fingerprint(&[&body]),

@@ -9,7 +9,6 @@ use super::problem::Problem;
 use super::shapes;
 use crate::access::Scope;
 use crate::engine::inbox::Selection;
-use crate::engine::report::instant;
 use crate::model::invalid::Invalid;
 use crate::store::inbox::{Counts, Entry, Mark, Shelf};
 
@@ -47,26 +46,15 @@ pub async fn list(call: Call, id: &str) -> Result<Response, Problem> {
     Ok(shapes::page(entries, |entry| shape(&entry)))
 }
 
+/// The notification, whole, and its marks.
 fn shape(entry: &Entry) -> Value {
-    let accepted = &entry.accepted;
-    let n = &accepted.notification;
-    json!({
-        "id": accepted.id(),
-        "user_id": n.user_id,
-        "type": n.kind,
-        "title": n.title,
-        "message": n.message,
-        "priority": n.priority.name(),
-        "category": n.category,
-        "action": shapes::action(n.action.as_ref()),
-        "metadata": shapes::stored_json(n.metadata.as_deref()),
-        "timestamp": instant(accepted.timestamp()),
-        "created_at": instant(accepted.accepted_at),
-        "offset": accepted.offset,
-        "seen": entry.marks.seen,
-        "read": entry.marks.read,
-        "archived": entry.marks.archived,
-    })
+    let mut body = shapes::notification(&entry.accepted);
+    for (name, mark) in
+        [("seen", entry.marks.seen), ("read", entry.marks.read), ("archived", entry.marks.archived)]
+    {
+        body[name] = json!(mark);
+    }
+    body
 }
 
 /// `GET …/counts`.

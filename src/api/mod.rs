@@ -3,6 +3,7 @@
 //! Filters match, they never judge: one warp filter puts every request into a [`call::Call`], [`route`] finds its
 //! handler by path and method, and handlers answer `Result<Response, Problem>`.
 
+mod batch;
 mod broadcasts;
 mod call;
 mod captured;
@@ -21,6 +22,7 @@ mod route;
 mod seal;
 pub mod settings;
 mod shapes;
+mod submission;
 mod templates;
 mod users;
 mod watch;

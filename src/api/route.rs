@@ -18,8 +18,8 @@ use warp::reply::Response;
 use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
-    Api, broadcasts, captured, connections, health, idempotent, inbox, keys, live, notifications, pages,
-    preferences, templates, users, workflow_events,
+    Api, batch, broadcasts, captured, connections, health, idempotent, inbox, keys, live, notifications,
+    pages, preferences, templates, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -147,7 +147,7 @@ async fn handle(call: Call) -> Result<Response, Problem> {
 async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
     match *path {
         ["notifications"] => on!(call, GET => notifications::list, POST => notifications::create),
-        ["notifications", "batch"] => on!(call, POST => notifications::batch),
+        ["notifications", "batch"] => on!(call, POST => batch::create),
         ["notifications", id] => on!(call, GET => |call| notifications::show(call, id)),
         ["notifications", id, "status"] => on!(call, GET => |call| notifications::status(call, id)),
         ["notifications", id, "timeline"] => on!(call, GET => |call| notifications::timeline(call, id)),

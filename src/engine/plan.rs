@@ -109,29 +109,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::notification::Priority;
+    use crate::model::notification::{Priority, sample as notification};
     use crate::model::preferences::Choice;
 
     const LIVE: Modes =
         Modes { email: Mode::Live, browser_push: Mode::Capture, sms: Mode::Capture, webhook: Mode::Capture };
-
-    fn notification() -> Notification {
-        Notification {
-            given_id: None,
-            user_id: "anna".into(),
-            kind: "system_alert".into(),
-            title: "Disk".into(),
-            message: "full".into(),
-            priority: Priority::Medium,
-            category: "system".into(),
-            timestamp: None,
-            action: None,
-            metadata: None,
-            channels: None,
-            send_at: None,
-            expires_at: None,
-        }
-    }
 
     fn anna() -> User {
         User {

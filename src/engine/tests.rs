@@ -12,7 +12,7 @@ use super::*;
 use crate::channel::email::{Email, Options as EmailOptions, Tls};
 use crate::model::channel::Mode;
 use crate::model::delivery::{Reason, Status};
-use crate::model::notification::{Notification, Priority};
+use crate::model::notification::{Notification, sample};
 use crate::model::preferences::Preferences;
 use crate::model::user::User;
 use crate::store::inbox::{Mark, Shelf};
@@ -135,21 +135,7 @@ fn nobody_there() -> Email {
 }
 
 fn notification(change: impl FnOnce(&mut Notification)) -> Notification {
-    let mut notification = Notification {
-        given_id: None,
-        user_id: "anna".into(),
-        kind: "system_alert".into(),
-        title: "Disk".into(),
-        message: "full".into(),
-        priority: Priority::Medium,
-        category: "system".into(),
-        timestamp: None,
-        action: None,
-        metadata: None,
-        channels: None,
-        send_at: None,
-        expires_at: None,
-    };
+    let mut notification = sample();
     change(&mut notification);
     notification
 }
@@ -291,11 +277,12 @@ async fn an_erased_person_leaves_nothing_behind() {
     assert!(store.user("anna").await.expect("readable").is_none());
     assert!(store.notification("n-1").await.expect("readable").is_none());
     assert!(store.events(accepted.key).await.expect("readable").is_empty());
-    assert_eq!(store.inbox_head("anna").await.expect("readable").offset, 0);
+    assert_eq!(store.inbox_head("anna").await.expect("readable").counts, Counts::default());
     house.clock.advance(HOUR * 9);
     house.work().await;
     assert_eq!(house.captured().await, 0);
     assert!(!house.engine.erase_user("anna").await.expect("the store takes it"));
+    assert_eq!(house.send(|_| {}).await.offset, 2, "an offset never means two things");
 }
 
 #[tokio::test]

@@ -153,3 +153,23 @@ pub enum Verdict {
         reason: crate::model::delivery::Reason,
     },
 }
+
+/// A plain notification to anna, for tests to vary.
+#[cfg(test)]
+pub(crate) fn sample() -> Notification {
+    Notification {
+        given_id: None,
+        user_id: "anna".into(),
+        kind: "system_alert".into(),
+        title: "Disk".into(),
+        message: "full".into(),
+        priority: Priority::Medium,
+        category: "system".into(),
+        timestamp: None,
+        action: None,
+        metadata: None,
+        channels: None,
+        send_at: None,
+        expires_at: None,
+    }
+}

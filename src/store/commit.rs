@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::chunks;
 use super::codec::{CodecError, Record, decode, encode};
 use super::heads::{Heads, Line};
+use super::keys;
 use super::queue::{Receiver, Sender, queue};
 
 /// Functions in one group. More only adds latency: the flush costs the same, the answers come later.
@@ -306,6 +307,8 @@ pub struct WriterFigures {
     pub writes: AtomicU64,
     /// Microseconds spent in flush and `fdatasync`.
     pub flush_micros: AtomicU64,
+    /// Groups that are durable since the store was made.
+    pub durable: AtomicU64,
 }
 
 /// The way to the writer thread.
@@ -318,9 +321,10 @@ pub(super) struct Writer {
 
 impl Writer {
     /// The way to a writer, and the writer's own loop, to be run on a thread.
-    pub(super) fn new(tree: sled::Tree, log: File) -> (Writer, impl FnOnce() + Send + 'static) {
+    pub(super) fn new(tree: sled::Tree, log: File, groups: u64) -> (Writer, impl FnOnce() + Send + 'static) {
         let (jobs, waiting) = queue(WAITING_LEN_MAX);
         let writer = Writer { jobs, broken: Arc::default(), figures: Arc::default() };
+        writer.figures.durable.store(groups, Ordering::Release);
         let (broken, figures) = (writer.broken.clone(), writer.figures.clone());
         (writer, move || write_groups(waiting, &tree, &log, &broken, &figures))
     }
@@ -402,6 +406,9 @@ fn write_group(
         return Ok(());
     }
     let mut batch = sled::Batch::default();
+    // The store knows how many groups it holds, so that one that has lost its end can be told, see `open`.
+    let number = figures.durable.load(Ordering::Relaxed) + 1;
+    batch.insert(keys::groups(), &number.to_be_bytes());
     for (key, value) in group {
         match value {
             Some(value) => batch.insert(key, value),
@@ -417,6 +424,9 @@ fn write_group(
     figures
         .flush_micros
         .fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    if durable.is_ok() {
+        figures.durable.store(number, Ordering::Release);
+    }
     durable.map_err(|error| {
         // After a failed flush nobody can say what reached the disk: take nothing more until the store is reopened.
         let why: Arc<str> = format!("failed to write to the disk: {error}").into();

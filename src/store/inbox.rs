@@ -181,6 +181,18 @@ impl LineV1 {
     }
 }
 
+/// Where the offsets of somebody who was erased ended. If they come back theirs go on from there: within an epoch an
+/// offset never means two things.
+#[derive(Serialize, Deserialize)]
+struct FloorV1 {
+    offset: u64,
+}
+
+impl Record for FloorV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "offset floor";
+}
+
 /// The most lines that one page looks at, or that one write marks.
 const LINES_MAX: usize = 1_000;
 
@@ -196,8 +208,13 @@ fn newest(read: &impl Read, user: &str) -> Answer<Option<(u64, LineV1)>> {
 }
 
 fn head(read: &impl Read, user: &str) -> Answer<Head> {
-    let newest = newest(read, user)?;
-    Ok(newest.map_or_else(Head::default, |(offset, line)| Head { offset, counts: line.counts() }))
+    match newest(read, user)? {
+        Some((offset, line)) => Ok(Head { offset, counts: line.counts() }),
+        None => {
+            let floor: Option<FloorV1> = read.get(&keys::offset_floor(user))?;
+            Ok(Head { offset: floor.map_or(0, |floor| floor.offset), counts: Counts::default() })
+        }
+    }
 }
 
 impl Store {
@@ -379,11 +396,15 @@ impl Txn<'_> {
     }
 
     /// Removes the newest lines of a person with all that is stored of their notifications, at most `limit`; answers how
-    /// many there were.
+    /// many there were. What stays is where their offsets ended, without their name.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub fn erase_lines(&mut self, user: &str, limit: usize) -> Answer<usize> {
+        let head = self.inbox_head(user)?;
+        if head.offset > 0 {
+            self.put(keys::offset_floor(user), &FloorV1 { offset: head.offset });
+        }
         let mut found = Vec::new();
         self.scan(&keys::inbox_of(user), &lines_end(user), true, &mut |key, value| {
             found.push((key.to_vec(), Uuid::from_bytes(self.open_value::<LineV1>(key, value)?.key)));

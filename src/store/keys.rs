@@ -2,7 +2,7 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | `m` | name | store-wide facts: format, epoch |
+//! | `m` | name | store-wide facts: format, epoch, groups written |
 //! | `u` | user id | the person and their preferences |
 //! | `n` | notification key (UUIDv7) | the notification and its plan; grows at its right edge |
 //! | `i` | user id, 0, offset | one inbox line: notification key, marks, running counters |
@@ -12,6 +12,7 @@
 //! | `s` | hour, hash | an answer kept for its idempotency key |
 //! | `k` | key id | an API key's hash and rights |
 //! | `c` | capture id (UUIDv7) | a message that a channel in capture mode kept |
+//! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
 use uuid::Uuid;
@@ -30,6 +31,7 @@ pub(super) const GIVEN_ID: u8 = b'x';
 pub(super) const IDEMPOTENCY: u8 = b's';
 pub(super) const API_KEY: u8 = b'k';
 pub(super) const CAPTURE: u8 = b'c';
+pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 
 pub(super) fn named(space: u8, name: &[u8]) -> Vec<u8> {
@@ -37,6 +39,11 @@ pub(super) fn named(space: u8, name: &[u8]) -> Vec<u8> {
     key.push(space);
     key.extend_from_slice(name);
     key
+}
+
+/// How many groups of writes the store holds.
+pub(super) fn groups() -> Vec<u8> {
+    named(META, b"groups")
 }
 
 pub(super) fn notification(key: Uuid) -> Vec<u8> {
@@ -54,6 +61,12 @@ pub(super) fn inbox_line(user: &str, offset: u64) -> Vec<u8> {
     let mut key = inbox_of(user);
     key.extend_from_slice(&offset.to_be_bytes());
     key
+}
+
+/// Nameless: who it was cannot be read off it.
+pub(super) fn offset_floor(user: &str) -> Vec<u8> {
+    let digest = ring::digest::digest(&ring::digest::SHA256, user.as_bytes());
+    named(OFFSET_FLOOR, &digest.as_ref()[..16])
 }
 
 pub(super) fn events_of(key: Uuid) -> Vec<u8> {

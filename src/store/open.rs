@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -105,6 +106,21 @@ pub struct Store {
     supervisor: Supervisor,
     epoch: Uuid,
     path: PathBuf,
+    /// How many groups the marker beside the store speaks of.
+    marked: Arc<AtomicU64>,
+}
+
+/// What stands beside the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Marker {
+    epoch: Uuid,
+    /// The store held so many groups of writes at some time.
+    groups: u64,
+}
+
+fn groups_in(tree: &sled::Tree) -> Result<u64, sled::Error> {
+    let stored = tree.get(keys::groups())?;
+    Ok(stored.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0))
 }
 
 impl Store {
@@ -136,10 +152,15 @@ impl Store {
             Some(bytes) => Some(decode(&bytes).map_err(|error| lost(error.to_string()))?),
             None => None,
         };
+        let groups = groups_in(&tree).map_err(unreadable)?;
         let epoch = match (known, about) {
             (Some(_), None) => return Err(lost("an empty one opened".to_owned())),
-            (Some(known), Some(about)) if known != Uuid::from_bytes(about.epoch) => {
+            (Some(known), Some(about)) if known.epoch != Uuid::from_bytes(about.epoch) => {
                 return Err(lost("a different one opened".to_owned()));
+            }
+            (Some(known), _) if known.groups > groups => {
+                let missing = known.groups - groups;
+                return Err(lost(format!("what opened lacks its last {missing} groups of writes, or more")));
             }
             (_, Some(about)) if about.format > FORMAT => {
                 return Err(OpenError::Newer { path: options.path.clone(), found: about.format });
@@ -154,10 +175,11 @@ impl Store {
         };
         tree.flush().map_err(unreadable)?;
         let log = settle(&options.path, &dir)?;
-        if known.is_none() {
-            write_marker(&options.path, &marker, epoch)?;
+        let marked = Marker { epoch, groups };
+        if known != Some(marked) {
+            write_marker(&options.path, marked)?;
         }
-        let (writer, run) = Writer::new((*tree).clone(), log);
+        let (writer, run) = Writer::new((*tree).clone(), log, groups);
         supervisor.thread("store-writer", run).map_err(OpenError::Thread)?;
         Ok(Store {
             tree,
@@ -166,7 +188,23 @@ impl Store {
             supervisor: supervisor.clone(),
             epoch,
             path: options.path.clone(),
+            marked: Arc::new(AtomicU64::new(groups)),
         })
+    }
+
+    /// Notes beside the store how much it holds by now, so that a later start can tell if its end is missing. Does
+    /// nothing where nothing was written since.
+    ///
+    /// # Errors
+    /// Where the note cannot be written; the store itself is not touched by that.
+    pub async fn note_progress(&self) -> Result<(), OpenError> {
+        let groups = self.writer.figures.durable.load(Ordering::Acquire);
+        if self.marked.swap(groups, Ordering::AcqRel) == groups {
+            return Ok(());
+        }
+        let (path, epoch) = (self.path.clone(), self.epoch);
+        let write = move || write_marker(&path, Marker { epoch, groups });
+        self.supervisor.blocking("store-marker", write).await.unwrap_or(Ok(()))
     }
 
     /// Runs `work` on the writer thread and answers once what it wrote is durable. An error from `work` leaves nothing
@@ -274,25 +312,31 @@ fn settle(path: &Path, dir: &Path) -> Result<File, OpenError> {
     log.ok_or_else(|| directory(dir)(io::Error::other("sled made no log")))
 }
 
-fn read_marker(marker: &Path) -> Result<Option<Uuid>, OpenError> {
+fn read_marker(marker: &Path) -> Result<Option<Marker>, OpenError> {
     match fs::read_to_string(marker) {
-        // A marker that cannot be read still says that there was a store.
-        Ok(text) => Ok(Some(Uuid::parse_str(text.trim()).unwrap_or(Uuid::nil()))),
+        Ok(text) => {
+            let mut words = text.split_whitespace();
+            // A marker that cannot be read still says that there was a store: of no epoch that any store has.
+            let epoch = words.next().and_then(|word| Uuid::parse_str(word).ok()).unwrap_or(Uuid::nil());
+            let groups = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
+            Ok(Some(Marker { epoch, groups }))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(OpenError::Directory { path: marker.to_owned(), source }),
     }
 }
 
-fn write_marker(path: &Path, marker: &Path, epoch: Uuid) -> Result<(), OpenError> {
+fn write_marker(path: &Path, marker: Marker) -> Result<(), OpenError> {
+    let name = path.join(MARKER);
     let write = || -> io::Result<()> {
         use std::io::Write;
         let mut file = tempfile::NamedTempFile::new_in(path)?;
-        writeln!(file, "{epoch}")?;
+        writeln!(file, "{} {}", marker.epoch, marker.groups)?;
         file.as_file().sync_all()?;
-        file.persist(marker).map_err(|error| error.error)?;
+        file.persist(&name).map_err(|error| error.error)?;
         File::open(path)?.sync_all()
     };
-    write().map_err(|source| OpenError::Directory { path: marker.to_owned(), source })
+    write().map_err(|source| OpenError::Directory { path: name.clone(), source })
 }
 
 #[cfg(test)]
@@ -335,6 +379,38 @@ mod tests {
         drop(open(&options(&dir)).expect("a new store"));
         fs::remove_dir_all(options(&dir).path.join(SLED_DIR)).expect("it is there");
         assert!(matches!(open(&options(&dir)), Err(OpenError::Lost { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_store_that_lost_its_end_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (log, copy) = (options(&dir).path.join(SLED_DIR).join("db"), dir.path().join("db.before"));
+        let write = |store: Store, count: u32| async move {
+            for number in 0..count {
+                let user = crate::model::user::User { id: format!("user-{number}"), ..Default::default() };
+                store.commit(move |txn| txn.put_user(&user)).await.expect("a good store");
+            }
+            store.note_progress().await.expect("a directory that can be written");
+        };
+        write(open(&options(&dir)).expect("a new store"), 10).await;
+        let store = open(&options(&dir)).expect("the same store");
+        fs::copy(&log, &copy).expect("it is there");
+        write(store, 10).await;
+        drop(open(&options(&dir)).expect("with all of its writes it opens"));
+        while matches!(Store::open(&options(&dir), &Supervisor::new()), Err(OpenError::InUse(_))) {}
+        fs::copy(&copy, &log).expect("it is there");
+        // A snapshot that is newer than the log would give it away to sled itself.
+        for entry in fs::read_dir(options(&dir).path.join(SLED_DIR)).expect("it is there") {
+            let file = entry.expect("readable").path();
+            if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap")) {
+                fs::remove_file(file).expect("it is there");
+            }
+        }
+        let error = open(&options(&dir)).err().expect("a refusal");
+        assert!(
+            matches!(&error, OpenError::Lost { found, .. } if found.contains("lacks its last")),
+            "{error}"
+        );
     }
 
     #[test]
