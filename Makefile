@@ -87,7 +87,7 @@ powercut: bin ## cut the power under the store POWERCUT_ROUNDS times
 	@$(driven) $(stage) powercut tests/system/as_root.sh tests/system/powercut.sh $(POWERCUT_ROUNDS)
 
 diskfull: bin ## fill the disk under the store and free it again
-	@$(stage) diskfull tests/system/as_root.sh tests/system/diskfull.py
+	@$(driven) $(stage) diskfull tests/system/as_root.sh tests/system/diskfull.py
 
 browser: bin ## see a notification arrive in a real browser
 	@$(tools) $(stage) browser bash -euc '\
