@@ -14,8 +14,8 @@ use warp::reply::Response;
 use super::call::{Call, decode, incoming};
 use super::problem::Problem;
 use super::{
-    Api, broadcasts, captured, connections, health, idempotent, inbox, keys, live, notifications, pages,
-    preferences, templates, users, workflow_events,
+    Api, broadcasts, captured, connections, cors, health, idempotent, inbox, keys, live, notifications,
+    pages, preferences, templates, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -63,7 +63,7 @@ pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
 
 async fn answer(call: Call) -> Response {
     let (api, method, started) = (call.api.clone(), call.method.clone(), Instant::now());
-    let response = dispatch(call).await.unwrap_or_else(Problem::into_response);
+    let response = cors::around(call, dispatch).await;
     let status = response.status().as_u16();
     api.metrics.request(&method, status);
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
