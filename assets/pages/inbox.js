@@ -1,8 +1,8 @@
-// The inbox page: takes the token, loads the list by REST, keeps it true by the live line, and carries marks back.
+// The inbox page: takes the token, loads the list, keeps it true by the live line, and carries marks back.
 
+import { BelfryClient } from "/client.js";
 import { List } from "./list.js";
-import { Live } from "./live.js";
-import { byId, pastedSecret, request, tabValue, takeFragment } from "./shared.js";
+import { byId, pastedSecret, tabValue, takeFragment } from "./shared.js";
 import { Workflows } from "./workflows.js";
 
 const PAGE_SIZE = 30;
@@ -14,7 +14,9 @@ const ANNOUNCE_MS = 700;
 /** On the screen for this long counts as seen. */
 const SEEN_AFTER_MS = 1500;
 const WATCHED_MAX = 50;
-const STATE_WORDS = { idle: "Not connected", connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", stopped: "Stopped" };
+const STATE_WORDS = { disconnected: "Not connected", connecting: "Connecting", connected: "Live", reconnecting: "Reconnecting", failed: "Stopped" };
+/** The server's close codes for a token that is no good, or no longer. */
+const BAD_TOKEN = [4005, 4500];
 const EMPTY = {
   unread: ["All caught up", "New notifications appear here by themselves."],
   all: ["Nothing here yet", "Notifications appear here the moment they are sent."],
@@ -24,10 +26,7 @@ const EMPTY = {
 const token = tabValue("belfry.token");
 const list = new List({ mark, opened: (item) => item.read || mark(item, "read") });
 const workflows = new Workflows();
-let live = null;
-let lineState = "idle";
-/** Whether coming back to the tab or to the network is worth another try; not where the server said to stay away. */
-let mayRetry = false;
+let client = null;
 let filter = "all";
 let cursor = null;
 let loadNumber = 0;
@@ -57,20 +56,25 @@ function enter(secret, workflowIds) {
   byId("skeleton").hidden = false;
   byId("empty").hidden = true;
   watched.clear();
-  live?.stop();
-  live = new Live(secret, { state: lineChanged, hello: greeted, notification: received, inbox: marked, workflow: (frame) => workflows.show(frame) });
+  client?.close();
+  client = new BelfryClient({ token: secret });
+  client.on("state", lineChanged);
+  client.on("hello", greeted);
+  client.on("notification", received);
+  client.on("inbox", marked);
+  client.on("workflow_update", (frame) => workflows.show(frame));
   const allowed = workflowsOf(secret);
   watchable = (id) => allowed.includes("*") || allowed.includes(id);
   for (const id of [...workflowIds, ...allowed]) if (id !== "*") watch(id);
-  live.start();
+  client.connect();
   load();
 }
 
 function leave(why) {
-  live?.stop();
-  live = null;
+  client?.close();
+  client = null;
   token.set(null);
-  showLine("idle");
+  showLine("disconnected");
   workflows.clear();
   list.replace([]);
   showCounts({ total: 0, unread: 0, unseen: 0 });
@@ -96,23 +100,21 @@ function workflowsOf(secret) {
 function watch(id) {
   if (watched.size >= WATCHED_MAX || watched.has(id)) return;
   watched.add(id);
-  live.watch(id);
+  client.subscribe(`workflow:${id}`);
 }
 
 // --- the live line --------------------------------------------------------------------------------------------
 
-function lineChanged(state, detail) {
-  if (state === "stopped" && detail.badToken) return leave(detail.why);
+function lineChanged({ state, code, message }) {
+  if (state === "failed" && BAD_TOKEN.includes(code)) return leave(`${message} Paste another one.`);
   showLine(state);
-  mayRetry = state === "reconnecting" || (state === "stopped" && detail.code < 4500);
   // What no longer moves should not look as if it ran.
-  if (state === "stopped") workflows.clear();
-  if (state === "stopped") showTrouble(detail.why, () => live.retry());
-  if (state === "live") showTrouble(null);
+  if (state === "failed") workflows.clear();
+  if (state === "failed") showTrouble(message, () => client?.retry());
+  if (state === "connected") showTrouble(null);
 }
 
 function showLine(state) {
-  lineState = state;
   byId("state").dataset.state = state;
   byId("state-text").textContent = STATE_WORDS[state];
 }
@@ -182,14 +184,13 @@ async function load(more = false) {
   arrivedDuringLoad = [];
   list.busy(true);
   byId("more").disabled = true;
-  const query = new URLSearchParams({ status: filter, limit: PAGE_SIZE });
-  if (more && cursor) query.set("cursor", cursor);
+  const asked = client;
   try {
     const [page, freshCounts] = await Promise.all([
-      ask(`/v1/users/me/inbox?${query}`),
-      ask("/v1/users/me/inbox/counts"),
+      asked.inbox({ status: filter, limit: PAGE_SIZE, cursor: more ? cursor : null }),
+      asked.counts(),
     ]);
-    if (number !== loadNumber) return;
+    if (number !== loadNumber || client !== asked) return;
     cursor = page.next_cursor ?? null;
     const items = page.data.filter((item) => filter !== "all" || !item.archived);
     if (more) list.append(items);
@@ -197,9 +198,9 @@ async function load(more = false) {
     // The page may have been read before these came: they stay.
     if (filter !== "archived") list.arrive(arrivedDuringLoad);
     showCounts(freshCounts);
-    if (lineState !== "stopped") showTrouble(null);
+    if (asked.state !== "failed") showTrouble(null);
   } catch (failure) {
-    if (number === loadNumber) refused(failure, () => load(more));
+    if (number === loadNumber && client === asked) refused(failure, () => load(more));
   }
   if (number !== loadNumber) return;
   byId("skeleton").hidden = true;
@@ -214,7 +215,7 @@ async function mark(item, as) {
   applyMark(item.id, as);
   settle();
   try {
-    await sendMark({ ids: [item.id], as });
+    showCounts((await client.mark(item.id, as)).counts);
   } catch (failure) {
     list.update(item.id, before);
     refused(failure, () => mark(item, as));
@@ -225,7 +226,7 @@ async function mark(item, as) {
 async function markAllRead() {
   byId("read-all").disabled = true;
   try {
-    await sendMark({ all: true, as: "read" });
+    showCounts((await client.markAll("read")).counts);
     for (const item of list.items()) applyMark(item.id, "read");
     byId("announcer").textContent = "All marked as read";
   } catch (failure) {
@@ -234,23 +235,13 @@ async function markAllRead() {
   showCounts(counts);
 }
 
-async function sendMark(body) {
-  const answer = await ask("/v1/users/me/inbox/mark", body);
-  if (answer?.counts) showCounts(answer.counts);
-  else if (lineState !== "live") showCounts(await ask("/v1/users/me/inbox/counts"));
-}
-
 async function markSeen() {
-  if (document.visibilityState !== "visible" || !token.get()) return;
+  if (document.visibilityState !== "visible" || !client) return;
   const ids = list.items().filter((item) => !item.seen && !item.read && !item.archived).map((item) => item.id);
   if (ids.length === 0) return;
   for (const id of ids) list.update(id, { seen: true });
   // Only a convenience: where it fails, the next visit says it again.
-  await sendMark({ ids: ids.slice(0, LIST_MAX), as: "seen" }).catch(() => {});
-}
-
-function ask(path, body) {
-  return request(path, token.get() ?? "", body);
+  await client.mark(ids.slice(0, LIST_MAX), "seen").then((answer) => showCounts(answer.counts), () => {});
 }
 
 // --- what is shown --------------------------------------------------------------------------------------------
@@ -313,9 +304,7 @@ byId("door").addEventListener("submit", (event) => {
 document.addEventListener("visibilitychange", () => {
   if (document.visibilityState !== "visible") return;
   later("seen", SEEN_AFTER_MS, markSeen);
-  if (mayRetry) live?.retry();
 });
-addEventListener("online", () => mayRetry && live?.retry());
 addEventListener("hashchange", arriveByLink);
 
 /** A link with `#token=…` opens the inbox, also in a tab where another one is open already. */

@@ -8,6 +8,7 @@ mod broadcasts;
 mod call;
 mod captured;
 mod connections;
+mod cors;
 mod fields;
 mod health;
 pub mod idempotent;

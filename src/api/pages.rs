@@ -1,4 +1,4 @@
-//! The web pages, embedded: every file below `assets/pages` with its type, its validator and the headers that keep it safe.
+//! The web pages, embedded: every file of `assets` and `assets/pages` with its type, its validator and the headers that keep it safe.
 //!
 //! There is no file system at run time and no build step: what is in this table is all that can be asked for, so a
 //! path cannot climb out of anywhere. Pages carry no data; what they show they ask for over the API with a token that
@@ -31,7 +31,12 @@ const ETAG_DIGEST_BYTES: usize = 12;
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+/// Declarations are read by tools, which take them for text; `video/mp2t` would be what the ending says elsewhere.
+const TYPES: &str = "text/plain; charset=utf-8";
 const SVG: &str = "image/svg+xml";
+
+/// What a page of any origin may import: the client and the component, which carry no data of their own.
+const FOR_EVERYONE: [&str; 3] = ["/client.js", "/client.d.ts", "/inbox.js"];
 
 struct File {
     paths: &'static [&'static str],
@@ -46,27 +51,29 @@ macro_rules! file {
             paths: &$paths,
             content_type: $content_type,
             policy: $policy,
-            body: include_bytes!(concat!("../../assets/pages/", $name)),
+            body: include_bytes!(concat!("../../assets/", $name)),
         }
     };
 }
 
-static FILES: [File; 15] = [
-    file!(["/"], HTML, POLICY, "home.html"),
-    file!(["/inbox"], HTML, POLICY, "inbox.html"),
-    file!(["/captured"], HTML, POLICY_WITH_LETTERS, "captured.html"),
-    file!(["/assets/mark.svg", "/favicon.svg", "/favicon.ico"], SVG, POLICY, "mark.svg"),
-    file!(["/assets/belfry.css"], CSS, POLICY, "belfry.css"),
-    file!(["/assets/home.css"], CSS, POLICY, "home.css"),
-    file!(["/assets/inbox.css"], CSS, POLICY, "inbox.css"),
-    file!(["/assets/captured.css"], CSS, POLICY, "captured.css"),
-    file!(["/assets/shared.js"], JAVASCRIPT, POLICY, "shared.js"),
-    file!(["/assets/home.js"], JAVASCRIPT, POLICY, "home.js"),
-    file!(["/assets/inbox.js"], JAVASCRIPT, POLICY, "inbox.js"),
-    file!(["/assets/list.js"], JAVASCRIPT, POLICY, "list.js"),
-    file!(["/assets/live.js"], JAVASCRIPT, POLICY, "live.js"),
-    file!(["/assets/workflows.js"], JAVASCRIPT, POLICY, "workflows.js"),
-    file!(["/assets/captured.js"], JAVASCRIPT, POLICY, "captured.js"),
+static FILES: [File; 17] = [
+    file!(["/"], HTML, POLICY, "pages/home.html"),
+    file!(["/inbox"], HTML, POLICY, "pages/inbox.html"),
+    file!(["/captured"], HTML, POLICY_WITH_LETTERS, "pages/captured.html"),
+    file!(["/assets/mark.svg", "/favicon.svg", "/favicon.ico"], SVG, POLICY, "pages/mark.svg"),
+    file!(["/assets/belfry.css"], CSS, POLICY, "pages/belfry.css"),
+    file!(["/assets/home.css"], CSS, POLICY, "pages/home.css"),
+    file!(["/assets/inbox.css"], CSS, POLICY, "pages/inbox.css"),
+    file!(["/assets/captured.css"], CSS, POLICY, "pages/captured.css"),
+    file!(["/assets/shared.js"], JAVASCRIPT, POLICY, "pages/shared.js"),
+    file!(["/assets/home.js"], JAVASCRIPT, POLICY, "pages/home.js"),
+    file!(["/assets/inbox.js"], JAVASCRIPT, POLICY, "pages/inbox.js"),
+    file!(["/assets/list.js"], JAVASCRIPT, POLICY, "pages/list.js"),
+    file!(["/assets/workflows.js"], JAVASCRIPT, POLICY, "pages/workflows.js"),
+    file!(["/assets/captured.js"], JAVASCRIPT, POLICY, "pages/captured.js"),
+    file!(["/client.js"], JAVASCRIPT, POLICY, "client.js"),
+    file!(["/client.d.ts"], TYPES, POLICY, "client.d.ts"),
+    file!(["/inbox.js"], JAVASCRIPT, POLICY, "inbox.js"),
 ];
 
 static ETAGS: LazyLock<Vec<HeaderValue>> =
@@ -88,6 +95,9 @@ pub fn page(path: &str, if_none_match: Option<&str>) -> Option<Response<Bytes>> 
     headers.insert(header::ETAG, etag.clone());
     for (name, value) in fixed_headers(file) {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    if FOR_EVERYONE.contains(&path) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
     Some(response)
 }
@@ -133,11 +143,15 @@ mod tests {
     }
 
     /// Every quoted absolute path and every relative import in a file, as the path a browser would ask for.
-    fn references(source: &str) -> Vec<String> {
-        let quoted = source.split(['"', '\'', '`']);
-        let absolute = quoted.clone().filter(|part| part.starts_with("/assets/")).map(str::to_owned);
+    fn references(file: &File) -> Vec<String> {
+        let quoted = text(file).split(['"', '\'', '`']);
+        let folder = &file.paths[0][..=file.paths[0].rfind('/').unwrap()];
+        let absolute = quoted
+            .clone()
+            .filter(|part| part.starts_with("/assets/") || (part.starts_with('/') && part.ends_with(".js")))
+            .map(str::to_owned);
         let relative =
-            quoted.filter_map(|part| part.strip_prefix("./")).map(|name| format!("/assets/{name}"));
+            quoted.filter_map(|part| part.strip_prefix("./")).map(|name| format!("{folder}{name}"));
         absolute.chain(relative).collect()
     }
 
@@ -148,7 +162,7 @@ mod tests {
     #[test]
     fn every_asset_a_page_refers_to_is_there() {
         let mut seen = 0;
-        for reference in FILES.iter().flat_map(|file| references(text(file))) {
+        for reference in FILES.iter().flat_map(references) {
             assert!(page(&reference, None).is_some(), "{reference} is missing");
             seen += 1;
         }
@@ -157,9 +171,10 @@ mod tests {
 
     #[test]
     fn every_file_in_the_folder_is_in_the_table() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/pages");
-        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        for path in names {
+        let folders =
+            ["/assets", "/assets/pages"].map(|name| format!("{}{name}", env!("CARGO_MANIFEST_DIR")));
+        let entries = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap());
+        for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
             let body = std::fs::read(&path).unwrap();
             assert!(FILES.iter().any(|file| file.body == body), "{} is not served", path.display());
         }
@@ -168,7 +183,10 @@ mod tests {
     #[test]
     fn nothing_is_fetched_from_elsewhere() {
         for file in &FILES {
-            let source = text(file);
+            // Comments may show how other sites refer to this one.
+            let code: Vec<_> =
+                text(file).lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            let source = code.join("\n");
             for opening in
                 ["src=\"", "href=\"", "url(", "from \"", "import(\"", "fetch(\"", "action=\"", "@import "]
             {
@@ -213,6 +231,17 @@ mod tests {
             assert_eq!(header(&response, "cross-origin-opener-policy"), "same-origin");
             assert_eq!(header(&response, "cache-control"), "no-cache");
         }
+    }
+
+    #[test]
+    fn other_sites_may_import_the_client_and_the_component_and_nothing_else() {
+        for path in FILES.iter().flat_map(|file| file.paths) {
+            let allowed =
+                page(path, None).unwrap().headers().get(header::ACCESS_CONTROL_ALLOW_ORIGIN).cloned();
+            let expected = FOR_EVERYONE.contains(path).then(|| HeaderValue::from_static("*"));
+            assert_eq!(allowed, expected, "{path}");
+        }
+        assert!(FOR_EVERYONE.iter().all(|path| page(path, None).is_some()));
     }
 
     #[test]

@@ -18,8 +18,8 @@ use warp::reply::Response;
 use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
-    Api, batch, broadcasts, captured, connections, health, idempotent, inbox, keys, live, notifications,
-    pages, preferences, templates, users, workflow_events,
+    Api, batch, broadcasts, captured, connections, cors, health, idempotent, inbox, keys, live,
+    notifications, pages, preferences, templates, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -82,7 +82,7 @@ async fn answer(call: Call) -> Response {
     let (api, method, started) = (call.api.clone(), call.method.clone(), Instant::now());
     // A client that waits for our leave to send (RFC 9110, section 10.1.1) sends nothing to drain.
     let left = (!call.headers.contains_key(EXPECT)).then(|| call.body.clone());
-    let response = run(call).await.unwrap_or_else(Problem::into_response);
+    let response = cors::around(call, run).await;
     if let Some(left) = left.filter(|_| response.status().as_u16() >= 400) {
         left.drain().await;
     }

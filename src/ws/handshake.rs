@@ -86,10 +86,15 @@ fn has_token(headers: &HeaderMap, name: HeaderName, wanted: &str) -> bool {
 fn may_come_from(headers: &HeaderMap, allowed_origins: &[String]) -> bool {
     let Some(origin) = headers.get(ORIGIN) else { return true };
     let Ok(origin) = origin.to_str() else { return false };
-    let listed = allowed_origins
+    is_listed(origin, allowed_origins)
+        || headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(|host| is_at(origin, host))
+}
+
+/// Whether `server.allowed_origins` names an origin, as a browser writes it in `Origin`.
+pub fn is_listed(origin: &str, allowed_origins: &[String]) -> bool {
+    allowed_origins
         .iter()
-        .any(|allowed| allowed == "*" || allowed.trim_end_matches('/').eq_ignore_ascii_case(origin));
-    listed || headers.get(HOST).and_then(|host| host.to_str().ok()).is_some_and(|host| is_at(origin, host))
+        .any(|allowed| allowed == "*" || allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
 }
 
 /// Whether an origin is that of the host. The scheme cannot be compared: TLS may end before us.

@@ -1,99 +1,30 @@
 // Drives the release binary and a real browser: what is posted over REST is seen live in the inbox page.
 // Usage: BELFRY_BIN=target/release/belfry node tests/browser/inbox.mjs
 
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
 import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
+import { ADMIN_KEY, House, ROOT, Tally, equal } from "./support/house.mjs";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const BINARY = resolve(process.env.BELFRY_BIN ?? join(ROOT, "target/release/belfry"));
 const BROWSER = process.env.BELFRY_CHROMIUM ?? "/usr/bin/chromium";
 const SHOTS = join(ROOT, "target/screenshots");
-const ADMIN_KEY = "browser-test-admin-key-0123456789abcdef";
 const LIVE_WITHIN_MS = 2000;
-const START_WITHIN_MS = 10_000;
 const COMES_BACK_WITHIN_MS = 20_000;
 const AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const HOSTILE = "<img src=x onerror=\"document.title='owned'\">";
 
-const store = mkdtempSync(join(tmpdir(), "belfry-browser-"));
+const house = new House({ BELFRY_CHANNELS__EMAIL__MODE: "capture" });
+const tally = new Tally();
+const { check } = tally;
 const heard = { console: [], foreign: [] };
 /** While the server is down on purpose, the browser reports the refused connections: that is no defect of the page. */
 let serverIsDown = false;
-let server = null;
-let base = "";
-let passed = 0;
-let failed = 0;
 
-async function check(name, act) {
-  try {
-    await act();
-    passed += 1;
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}\n      ${String(error.message).split("\n").slice(0, 6).join("\n      ")}`);
-  }
-}
-
-function equal(actual, expected, what) {
-  const [left, right] = [JSON.stringify(actual), JSON.stringify(expected)];
-  if (left !== right) throw new Error(`${what}: ${left} instead of ${right}`);
-}
-
-/** The server refuses variables that it does not know, ours (`BELFRY_BIN`) among them. */
-function withoutOurs(environment) {
-  return Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith("BELFRY_")));
-}
-
-async function startServer(listen) {
-  server = spawn(BINARY, ["serve"], {
-    cwd: store,
-    stdio: ["ignore", "pipe", "inherit"],
-    env: {
-      ...withoutOurs(process.env),
-      BELFRY_SERVER__LISTEN: listen,
-      BELFRY_STORAGE__PATH: join(store, "data"),
-      BELFRY_AUTH__ADMIN_KEY: ADMIN_KEY,
-      BELFRY_CHANNELS__EMAIL__MODE: "capture",
-    },
-  });
-  const tooLate = setTimeout(() => server.kill("SIGKILL"), START_WITHIN_MS);
-  const lines = createInterface({ input: server.stdout });
-  for await (const line of lines) {
-    const found = /listening on (http:\/\/\S+)/.exec(line);
-    if (!found) continue;
-    clearTimeout(tooLate);
-    // What it says from here on is read and dropped, so that a full pipe never stops it.
-    server.stdout.resume();
-    return found[1].replace(/\/$/, "");
-  }
-  throw new Error(`the server ended, or did not say where it listens within ${START_WITHIN_MS} ms`);
-}
-
-async function killServer() {
-  if (!server || server.exitCode !== null || server.signalCode !== null) return;
-  server.kill("SIGKILL");
-  await once(server, "exit");
-}
-
-async function rest(path, { token = ADMIN_KEY, body, method = body ? "POST" : "GET" } = {}) {
-  const response = await fetch(base + path, {
-    method,
-    headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
-    body: body && JSON.stringify(body),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${path} answered ${response.status}: ${text.slice(0, 300)}`);
-  return JSON.parse(text);
+function rest(path, request) {
+  return house.rest(path, request);
 }
 
 function notify(fields) {
@@ -109,9 +40,9 @@ async function openPage(context, path) {
   page.on("pageerror", (error) => heard.console.push(String(error)));
   page.on("request", (sent) => {
     const url = new URL(sent.url());
-    if (/^(http|ws)s?:$/.test(url.protocol) && url.host !== new URL(base).host) heard.foreign.push(sent.url());
+    if (/^(http|ws)s?:$/.test(url.protocol) && url.host !== new URL(house.base).host) heard.foreign.push(sent.url());
   });
-  const response = await page.goto(base + path);
+  const response = await page.goto(house.base + path);
   return { page, response };
 }
 
@@ -120,7 +51,7 @@ function row(page, title) {
 }
 
 async function isLive(page, withinMs = LIVE_WITHIN_MS) {
-  await page.locator('#state[data-state="live"]').waitFor({ timeout: withinMs });
+  await page.locator('#state[data-state="connected"]').waitFor({ timeout: withinMs });
 }
 
 async function unreadIs(page, count) {
@@ -237,11 +168,11 @@ async function markChecks(context, page, token) {
 async function restartChecks(page) {
   await check("after kill -9 the page says that it reconnects", async () => {
     serverIsDown = true;
-    await killServer();
+    await house.kill();
     await page.locator('#state[data-state="reconnecting"]').waitFor({ timeout: LIVE_WITHIN_MS });
   });
   await check("it comes back by itself and shows what was posted meanwhile", async () => {
-    base = await startServer(new URL(base).host);
+    await house.start();
     await notify({ title: "Sent while you were away", priority: "high" });
     await row(page, "Sent while you were away").waitFor({ timeout: COMES_BACK_WITHIN_MS });
     await isLive(page);
@@ -286,7 +217,7 @@ async function otherPageChecks(context) {
 
 async function run() {
   mkdirSync(SHOTS, { recursive: true });
-  base = await startServer("127.0.0.1:0");
+  await house.start();
   await rest("/v1/users/anna", { method: "PUT", body: { email: "anna@example.com" } });
   const { token } = await rest("/v1/users/anna/tokens", { body: { expires_in: 3600, workflows: ["wf-browser"] } });
   const browser = await chromium.launch({ executablePath: BROWSER, args: BROWSER_FLAGS });
@@ -320,11 +251,8 @@ async function run() {
 try {
   await run();
 } catch (error) {
-  failed += 1;
-  console.log(`FAIL  the run itself\n      ${error.stack}`);
+  tally.fail("the run itself", error.stack);
 } finally {
-  await killServer();
-  rmSync(store, { recursive: true, force: true });
+  await house.end();
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+tally.end();
