@@ -37,7 +37,8 @@ fn main() -> Outcome<()> {
     for _ in 0..ROUNDS {
         let server = Server::start(&[])?;
         let tally = one_thread(ingest(server.address))?;
-        groups.push(server.metric("belfry_store_writes")? / server.metric("belfry_store_flushes")?);
+        groups
+            .push(server.metric("belfry_store_writes_total")? / server.metric("belfry_store_flushes_total")?);
         let written = server.stop_and_read(shape_of)?;
         let shape = shape.get_or_insert(written);
         servers.push(tally);
