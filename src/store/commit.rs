@@ -1,5 +1,6 @@
 //! Group commit: one thread writes; one flush and one `fdatasync` serve everyone who waits.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Bound;
@@ -144,6 +145,8 @@ pub struct Txn<'a> {
     group: &'a Changes,
     own: Changes,
     after: Vec<After>,
+    /// What sled said when it could not read.
+    trouble: RefCell<Option<StoreError>>,
 }
 
 impl Txn<'_> {
@@ -151,6 +154,14 @@ impl Txn<'_> {
     /// be quick and must not block.
     pub fn after(&mut self, work: impl FnOnce() + Send + 'static) {
         self.after.push(Box::new(work));
+    }
+
+    /// Notes an error of sled's: the writer must know, whatever this write's function makes of it.
+    fn noting<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error @ StoreError::Unavailable(_)) = &read {
+            self.trouble.borrow_mut().get_or_insert_with(|| error.clone());
+        }
+        read
     }
 
     /// Writes a record under a key that holds none yet, or none that is long.
@@ -188,13 +199,13 @@ impl Read for Txn<'_> {
     fn raw(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.own.get(key).or_else(|| self.group.get(key)) {
             Some(changed) => Ok(changed.clone()),
-            None => self.heads.value(key, || View(self.tree).raw(key)),
+            None => self.noting(self.heads.value(key, || View(self.tree).raw(key))),
         }
     }
 
     fn newest(&self, prefix: &[u8], to: &[u8]) -> Result<Option<Line>, StoreError> {
         let bounds = (Bound::Included(prefix), Bound::Excluded(to));
-        let mut newest = self.heads.newest(prefix, || View(self.tree).newest(prefix, to))?;
+        let mut newest = self.noting(self.heads.newest(prefix, || View(self.tree).newest(prefix, to)))?;
         for (key, value) in [self.group, &self.own].into_iter().flat_map(|c| c.range::<[u8], _>(bounds)) {
             match value {
                 Some(value) if newest.as_ref().is_none_or(|(newest, _)| newest <= key) => {
@@ -224,7 +235,7 @@ impl Read for Txn<'_> {
         }
         let comes_first = |a: &[u8], b: &[u8]| if backwards { a > b } else { a < b };
         let mut go_on = true;
-        View(self.tree).scan(from, to, backwards, &mut |key, value| {
+        let scanned = View(self.tree).scan(from, to, backwards, &mut |key, value| {
             while let Some(entry) = if backwards { changed.last_entry() } else { changed.first_entry() } {
                 if !comes_first(entry.key(), key) {
                     break;
@@ -243,7 +254,8 @@ impl Read for Txn<'_> {
                 Some(Some(own_value)) => visit(key, own_value)?,
             };
             Ok(go_on)
-        })?;
+        });
+        self.noting(scanned)?;
         while go_on
             && let Some((key, value)) = if backwards { changed.pop_last() } else { changed.pop_first() }
         {
@@ -255,10 +267,20 @@ impl Read for Txn<'_> {
     }
 }
 
+/// What running a write's function came to.
+enum Ran {
+    /// It wants these changes.
+    Changes(Changes, Vec<After>),
+    /// It changed its mind.
+    Nothing,
+    /// sled could not read.
+    Trouble(StoreError),
+}
+
 /// A write that waits for the writer.
 trait Job: Send {
-    /// Runs the function; gives its changes, or `None` where it changed its mind.
-    fn run(&mut self, tree: &sled::Tree, heads: &Heads, group: &Changes) -> Option<(Changes, Vec<After>)>;
+    /// Runs the function.
+    fn run(&mut self, tree: &sled::Tree, heads: &Heads, group: &Changes) -> Ran;
     /// Answers whoever waits.
     fn finish(self: Box<Self>, written: Result<(), StoreError>);
 }
@@ -275,16 +297,21 @@ where
     T: Send,
     E: From<StoreError> + Send,
 {
-    fn run(&mut self, tree: &sled::Tree, heads: &Heads, group: &Changes) -> Option<(Changes, Vec<After>)> {
-        let work = self.work.take()?;
-        let mut txn = Txn { tree, heads, group, own: Changes::new(), after: Vec::new() };
+    fn run(&mut self, tree: &sled::Tree, heads: &Heads, group: &Changes) -> Ran {
+        let Some(work) = self.work.take() else { return Ran::Nothing };
+        let trouble = RefCell::default();
+        let mut txn = Txn { tree, heads, group, own: Changes::new(), after: Vec::new(), trouble };
         let result = catch_unwind(AssertUnwindSafe(|| work(&mut txn))).unwrap_or_else(|_| {
             tracing::error!("a write's function panicked; nothing of it is written");
             Err(StoreError::Damaged("a write failed inside; see the log".into()).into())
         });
-        let changes = result.is_ok().then_some((txn.own, txn.after));
+        let ran = match (txn.trouble.into_inner(), result.is_ok()) {
+            (Some(trouble), _) => Ran::Trouble(trouble),
+            (None, true) => Ran::Changes(txn.own, txn.after),
+            (None, false) => Ran::Nothing,
+        };
         self.result = Some(result);
-        changes
+        ran
     }
 
     fn finish(self: Box<Self>, written: Result<(), StoreError>) {
@@ -351,6 +378,11 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the writer has ended".into()).into()))
     }
 
+    /// Takes no further writes, because sled could not even read.
+    pub(super) fn give_up(&self, error: &StoreError) {
+        give_up(&self.broken, error);
+    }
+
     /// Why the store takes no writes, if it does not.
     pub(super) fn broken(&self) -> Option<Arc<str>> {
         self.broken.read().clone()
@@ -370,9 +402,13 @@ fn write_groups(
         let mut group = Changes::new();
         let mut after = Vec::new();
         for job in &mut jobs {
-            if let Some((changes, work)) = job.run(tree, &heads, &group) {
-                group.extend(changes);
-                after.extend(work);
+            match job.run(tree, &heads, &group) {
+                Ran::Changes(changes, work) => {
+                    group.extend(changes);
+                    after.extend(work);
+                }
+                Ran::Nothing => {}
+                Ran::Trouble(trouble) => give_up(broken, &trouble),
             }
         }
         heads.follow(&group);
@@ -429,11 +465,22 @@ fn write_group(
     }
     durable.map_err(|error| {
         // After a failed flush nobody can say what reached the disk: take nothing more until the store is reopened.
-        let why: Arc<str> = format!("failed to write to the disk: {error}").into();
-        tracing::error!(%why, "the store takes no further writes");
-        *broken.write() = Some(why.clone());
-        StoreError::Unavailable(why)
+        let error = StoreError::Unavailable(format!("failed to write to the disk: {error}").into());
+        give_up(broken, &error);
+        error
     })
+}
+
+/// Takes nothing more until the store is opened anew.
+fn give_up(broken: &RwLock<Option<Arc<str>>>, error: &StoreError) {
+    let mut broken = broken.write();
+    if broken.is_none() {
+        tracing::error!(%error, "the store takes no further writes");
+        *broken = Some(match error {
+            StoreError::Unavailable(why) => why.clone(),
+            StoreError::Overloaded | StoreError::Damaged(_) => error.to_string().into(),
+        });
+    }
 }
 
 #[cfg(test)]
@@ -479,7 +526,8 @@ mod tests {
                 };
             }
             let heads = Heads::default();
-            let txn = Txn { tree: &db, heads: &heads, group: &group, own, after: Vec::new() };
+            let trouble = RefCell::default();
+            let txn = Txn { tree: &db, heads: &heads, group: &group, own, after: Vec::new(), trouble };
             let last = txn.newest(b"b", b"y").expect("a good tree");
             prop_assert_eq!(&last, &scanned(&txn, true, 1).pop());
             prop_assert_eq!(&last, &txn.newest(b"b", b"y").expect("a good tree"));

@@ -231,10 +231,15 @@ impl Store {
         let closed = || StoreError::Unavailable("the store is closed".into());
         let _reader = self.readers.acquire().await.map_err(|_| closed())?;
         let tree = self.tree.clone();
-        self.supervisor
+        let read = self
+            .supervisor
             .blocking("store-read", move || work(&View(&tree)))
             .await
-            .unwrap_or_else(|| Err(StoreError::Damaged("a read failed inside; see the log".into())))
+            .unwrap_or_else(|| Err(StoreError::Damaged("a read failed inside; see the log".into())));
+        if let Err(error @ StoreError::Unavailable(_)) = &read {
+            self.writer.give_up(error);
+        }
+        read
     }
 
     /// The store's own id: what it was made as. Offsets are comparable within one epoch only.

@@ -62,7 +62,7 @@ def run(disk: pathlib.Path):
         "BELFRY_AUTH__ADMIN_KEY": KEY,
     }
     server = subprocess.Popen(
-        [os.environ["BELFRY_BIN"], "serve"], env=environment, stdout=subprocess.PIPE, stderr=open(disk.parent / f"{disk.name}.log", "w"), text=True
+        [os.environ["BELFRY_BIN"], "serve"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     try:
         url = re.search(r"listening on (http://\S+)", server.stdout.readline()).group(1)
