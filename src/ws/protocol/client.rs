@@ -161,7 +161,7 @@ pub fn parse(text: &str) -> (Option<Echo>, Result<ClientFrame, Malformed>) {
             let id = envelope.id.filter(|id| may_be_echoed(id.get())).map(ToOwned::to_owned);
             (id, body(&envelope.kind, text))
         }
-        Err(error) => (None, Err(invalid(&error.to_string()))),
+        Err(error) => (None, Err(invalid(&explain(&error)))),
     }
 }
 
@@ -189,7 +189,7 @@ fn body(kind: &str, text: &str) -> Result<ClientFrame, Malformed> {
 }
 
 fn shape<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Malformed> {
-    serde_json::from_str(text).map_err(|error| invalid(&error.to_string()))
+    serde_json::from_str(text).map_err(|error| invalid(&explain(&error)))
 }
 
 fn connect(shape: ConnectShape) -> Result<Connect, Malformed> {
@@ -227,6 +227,15 @@ fn size_of(data: &RawValue) -> Result<usize, Malformed> {
         Ok(shape::<Cow<'_, str>>(data.get())?.len())
     } else {
         Ok(data.get().len())
+    }
+}
+
+/// What the library says of a frame, without the names of our own types.
+fn explain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(", expected struct ") {
+        Some((what, _)) => format!("{what}, expected an object"),
+        None => text,
     }
 }
 

@@ -317,5 +317,6 @@ fn framed<T: Serialize>(object: &T, offset: Option<u64>) -> Frame {
 }
 
 fn stamp(at: Millis) -> String {
-    jiff::Timestamp::from_millisecond(at).unwrap_or_default().to_string()
+    // Always with three digits, as everywhere else on the wire.
+    format!("{:.3}", jiff::Timestamp::from_millisecond(at).unwrap_or_default())
 }

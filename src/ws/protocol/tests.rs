@@ -60,7 +60,7 @@ fn a_workflow_update_and_an_inbox_change_carry_the_fields_of_the_contract() {
         timestamp_ms: 0,
     };
     let expected = json!({
-        "type": "workflow_update", "timestamp": "1970-01-01T00:00:00Z", "session_id": null, "workflow_id": "w",
+        "type": "workflow_update", "timestamp": "1970-01-01T00:00:00.000Z", "session_id": null, "workflow_id": "w",
         "stage": "build", "progress": 0.5, "status": "running", "message": null, "metadata": null,
     });
     assert_eq!(shown(&update.encode()), expected);
@@ -71,7 +71,7 @@ fn a_workflow_update_and_an_inbox_change_carry_the_fields_of_the_contract() {
         timestamp_ms: 0,
     };
     let expected = json!({
-        "type": "inbox", "timestamp": "1970-01-01T00:00:00Z", "op": "read", "ids": ["n1"],
+        "type": "inbox", "timestamp": "1970-01-01T00:00:00.000Z", "op": "read", "ids": ["n1"],
         "counts": {"total": 3, "unread": 2, "unseen": 1},
     });
     assert_eq!(shown(&change.encode()), expected);
@@ -82,7 +82,7 @@ fn an_error_names_its_code_and_echoes_the_id() {
     let (id, _) = parse(r#"{"type":"ping","id":"a\"b"}"#);
     let frame = error(ErrorCode::MessageTooLarge, "too large", Some("why"), id.as_ref(), 0);
     let expected = json!({
-        "type": "error", "timestamp": "1970-01-01T00:00:00Z", "error": "too large",
+        "type": "error", "timestamp": "1970-01-01T00:00:00.000Z", "error": "too large",
         "code": "MESSAGE_TOO_LARGE", "details": "why", "id": "a\"b",
     });
     assert_eq!(shown(&frame), expected);
@@ -92,7 +92,7 @@ fn an_error_names_its_code_and_echoes_the_id() {
 fn a_broadcast_keeps_its_fields_and_gets_a_timestamp() {
     let message = json!({"type": "news", "n": 1});
     let frame = broadcast(message.as_object().unwrap(), 0);
-    assert_eq!(shown(&frame), json!({"type": "news", "n": 1, "timestamp": "1970-01-01T00:00:00Z"}));
+    assert_eq!(shown(&frame), json!({"type": "news", "n": 1, "timestamp": "1970-01-01T00:00:00.000Z"}));
     let stamped = json!({"type": "news", "timestamp": "mine"});
     assert_eq!(shown(&broadcast(stamped.as_object().unwrap(), 0)), stamped);
 }
@@ -152,4 +152,18 @@ fn an_id_comes_back_where_the_rest_is_wrong_unless_it_is_too_long() {
     assert_eq!(parse(r#"{"type":"dance","id":12}"#).0.unwrap().get(), "12");
     assert!(parse(r#"{"type":"ping","id":{"a":1}}"#).0.is_none());
     assert!(parse(&format!(r#"{{"type":"ping","id":"{}"}}"#, "x".repeat(300))).0.is_none());
+}
+
+#[test]
+fn a_frame_of_the_wrong_form_is_refused_without_the_names_of_our_types() {
+    for text in [
+        "[1,2]",
+        "[\"ping\"]",
+        "{\"type\":\"connect\",\"resume\":[1]}",
+        "{\"type\":\"connect\",\"resume\":7}",
+    ] {
+        let (_, refused) = parse(text);
+        let details = refused.expect_err("it is no frame").details;
+        assert!(!details.contains("struct"), "{text}: {details}");
+    }
 }

@@ -107,7 +107,7 @@ async fn hello_says_all_that_a_client_needs_to_stay_connected() {
     let mut hello = talk.say(&json!({"type": "connect", "token": "ada", "session_id": "w1"})).await.remove(0);
     let id = hello["connection_id"].take();
     let expected = json!({
-        "type": "hello", "timestamp": "2023-11-14T22:13:20Z", "connection_id": null, "user_id": "ada",
+        "type": "hello", "timestamp": "2023-11-14T22:13:20.000Z", "connection_id": null, "user_id": "ada",
         "session_id": "w1", "epoch": "e1", "offset": 0, "recovered": false, "heartbeat_interval": 30,
         "connection_timeout": 300, "max_message_size": 100_000, "unread": 0,
         "reconnect": {"max_attempts": 5, "delay_ms": 1000, "factor": 2, "jitter": 0.5},
