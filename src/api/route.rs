@@ -102,7 +102,7 @@ async fn answer(call: Call) -> Response {
 async fn run(call: Call) -> Result<Response, Problem> {
     let reads = call.method == Method::GET || call.method == Method::HEAD;
     // Accepting a notification is one commit with all that belongs to it, so nothing can stay undone; and it is what the
-    // server does most: a task for each costs a sixth of the rate.
+    // server does most, so it is spared the task.
     let accepts = call.path == "/v1/notifications" && !call.headers.contains_key(idempotent::HEADER);
     if reads || accepts {
         return dispatch(call).await;
