@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::codec::Record;
-use super::commit::{Answer, Read, StoreError, Txn};
+use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
+use super::txn::Txn;
 use super::users::Page;
+use super::view::Read;
 use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::message::Message;

@@ -7,8 +7,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::commit::{Changes, StoreError};
+use super::error::StoreError;
 use super::keys;
+use super::txn::Changes;
 
 /// People whose newest line is remembered: some hundred bytes each. When there are more, all are forgotten.
 const HEADS_LEN_MAX: usize = 8_192;

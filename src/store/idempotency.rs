@@ -5,9 +5,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::codec::Record;
-use super::commit::{Answer, Read, StoreError, Txn};
+use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
+use super::txn::Txn;
+use super::view::Read;
 use crate::clock::Millis;
 
 /// How many hours an answer is kept at least.

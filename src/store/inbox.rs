@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::codec::Record;
-use super::commit::{Answer, Read, StoreError, Txn};
+use super::error::{Answer, StoreError};
 use super::keys;
 use super::notifications::{self};
 use super::open::Store;
+use super::txn::Txn;
 use super::users::{self, Page};
+use super::view::Read;
 use crate::model::notification::Accepted;
 use crate::model::user::User;
 

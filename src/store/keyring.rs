@@ -3,9 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::codec::Record;
-use super::commit::{Answer, Read, Txn};
+use super::error::Answer;
 use super::keys;
 use super::open::Store;
+use super::txn::Txn;
+use super::view::Read;
 use crate::clock::Millis;
 
 /// An API key, without the key.

@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::codec::Record;
-use super::commit::{Answer, Read, StoreError, Txn};
+use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
 use super::records::NotificationV1;
+use super::txn::Txn;
 use super::users::Page;
+use super::view::Read;
 use crate::model::notification::Accepted;
 
 /// What a sender's own id stands for.

@@ -11,8 +11,11 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::codec::{Record, decode, encode};
-use super::commit::{StoreError, Txn, View, Writer, WriterFigures};
+use super::commit::{Writer, WriterFigures};
+use super::error::StoreError;
 use super::keys;
+use super::txn::Txn;
+use super::view::View;
 use crate::supervise::Supervisor;
 
 /// The version of the layout of keys and records that this program writes.

@@ -1,9 +1,11 @@
 //! People and their preferences: one record each, so that planning reads one key.
 
-use super::commit::{Answer, Read, StoreError, Txn};
+use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
 use super::records::UserV1;
+use super::txn::Txn;
+use super::view::Read;
 use crate::model::user::User;
 
 /// A page of a list: what was asked for, and where to go on.
