@@ -243,6 +243,20 @@ impl Call {
         self.json_up_to(bytes_max).await
     }
 
+    /// The body as JSON, or an empty object where there is no body.
+    ///
+    /// # Errors
+    /// As [`Call::json`].
+    pub async fn optional_json(&mut self) -> Result<Value, Problem> {
+        let bytes_max = self.api.limits.load().body_bytes_max;
+        let bytes = self.bytes(bytes_max).await?;
+        if bytes.is_empty() {
+            return Ok(Value::Object(serde_json::Map::new()));
+        }
+        self.wants_json()?;
+        parse_json(&bytes)
+    }
+
     /// The body as JSON, with a bound of its own.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ pub mod settings;
 mod shapes;
 mod submission;
 mod templates;
+mod topics;
 mod users;
 mod watch;
 mod workflow_events;

@@ -19,7 +19,7 @@ use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
     Api, batch, broadcasts, captured, connections, cors, health, idempotent, inbox, keys, live,
-    notifications, pages, preferences, templates, users, workflow_events,
+    notifications, pages, preferences, templates, topics, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -177,6 +177,18 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["templates"] => on!(call, GET => templates::list),
         ["templates", name] => on!(call, GET => |call| templates::show(call, name)),
         ["templates", name, "render"] => on!(call, POST => |call| templates::render(call, name)),
+        ["users", id, "topics"] => on!(call, GET => |call| topics::of_user(call, id)),
+        ["topics"] => on!(call, GET => topics::list),
+        ["topics", name] => on!(call,
+            GET => |call| topics::show(call, name),
+            PUT => |call| topics::put(call, name),
+            DELETE => |call| topics::delete(call, name),
+        ),
+        ["topics", name, "members"] => on!(call,
+            GET => |call| topics::members(call, name),
+            PUT => |call| topics::join(call, name),
+            DELETE => |call| topics::leave(call, name),
+        ),
         ["keys"] => on!(call, GET => keys::list, POST => keys::create),
         ["keys", id] => on!(call, DELETE => |call| keys::revoke(call, id)),
         ["connections"] => on!(call, GET => connections::list),

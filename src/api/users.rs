@@ -88,13 +88,7 @@ pub async fn erase(call: Call, id: &str) -> Result<Response, Problem> {
 /// `POST /v1/users/{id}/tokens`.
 pub async fn mint(mut call: Call, id: &str) -> Result<Response, Problem> {
     let id = admin_names(&call, id)?;
-    let body = call.bytes(64 * 1024).await?;
-    let body = if body.is_empty() {
-        json!({})
-    } else {
-        call.wants_json()?;
-        super::call::parse_json(&body)?
-    };
+    let body = call.optional_json().await?;
     let mut fields = Fields::of(&body)?;
     fields.only(&["expires_in", "workflows", "topics"]);
     let seconds = fields.integer("expires_in", 1, TOKEN_SECONDS_MAX);

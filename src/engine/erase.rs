@@ -27,7 +27,11 @@ impl Engine {
                     if erased == ERASED_LEN_MAX {
                         return Ok((true, true));
                     }
-                    let known = txn.user(&id)?.is_some();
+                    let left = txn.erase_memberships(&id, ERASED_LEN_MAX)?.len();
+                    if left == ERASED_LEN_MAX {
+                        return Ok((true, true));
+                    }
+                    let known = txn.user(&id)?.is_some() || left > 0;
                     txn.erase_captures(&id)?;
                     txn.remove_user(&id)?;
                     Ok::<_, StoreError>((known || erased > 0, false))

@@ -13,6 +13,7 @@ pub mod retention;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+pub mod topics;
 mod waiting;
 pub mod workflow;
 

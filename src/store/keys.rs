@@ -12,6 +12,9 @@
 //! | `s` | hour, hash | an answer kept for its idempotency key |
 //! | `k` | key id | an API key's hash and rights |
 //! | `c` | capture id (UUIDv7) | a message that a channel in capture mode kept |
+//! | `t` | topic | what it is for, how many members it has |
+//! | `j` | topic, 0, user id | a member of a topic |
+//! | `J` | user id, 0, topic | the same from the person's side |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
@@ -31,6 +34,9 @@ pub(super) const GIVEN_ID: u8 = b'x';
 pub(super) const IDEMPOTENCY: u8 = b's';
 pub(super) const API_KEY: u8 = b'k';
 pub(super) const CAPTURE: u8 = b'c';
+pub(super) const TOPIC: u8 = b't';
+pub(super) const MEMBER: u8 = b'j';
+pub(super) const MEMBERSHIP: u8 = b'J';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 
@@ -67,6 +73,32 @@ pub(super) fn inbox_line(user: &str, offset: u64) -> Vec<u8> {
 pub(super) fn offset_floor(user: &str) -> Vec<u8> {
     let digest = ring::digest::digest(&ring::digest::SHA256, user.as_bytes());
     named(OFFSET_FLOOR, &digest.as_ref()[..16])
+}
+
+/// All members of a topic. The zero byte cannot be in a name, so no name is another's prefix.
+pub(super) fn members_of(topic: &str) -> Vec<u8> {
+    let mut key = named(MEMBER, topic.as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn member(topic: &str, user: &str) -> Vec<u8> {
+    let mut key = members_of(topic);
+    key.extend_from_slice(user.as_bytes());
+    key
+}
+
+/// All topics that a person is a member of.
+pub(super) fn topics_of(user: &str) -> Vec<u8> {
+    let mut key = named(MEMBERSHIP, user.as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn membership(user: &str, topic: &str) -> Vec<u8> {
+    let mut key = topics_of(user);
+    key.extend_from_slice(topic.as_bytes());
+    key
 }
 
 pub(super) fn events_of(key: Uuid) -> Vec<u8> {

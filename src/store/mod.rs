@@ -24,6 +24,7 @@ pub mod outbox;
 mod queue;
 mod records;
 pub mod settings;
+pub mod topics;
 mod txn;
 pub mod users;
 mod view;

@@ -18,5 +18,6 @@ mod problems;
 mod refusals;
 mod start;
 mod support;
+mod topics;
 mod users;
 mod workflow;
