@@ -6,19 +6,25 @@ use bytes::Bytes;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     bytes: Bytes,
+    payload_at: u8,
     offset: Option<u64>,
 }
 
 impl Frame {
-    /// A frame of `bytes` (header and payload in one buffer). `offset` is the notification's place in its user's
-    /// stream, where it has one.
-    pub fn new(bytes: Bytes, offset: Option<u64>) -> Frame {
-        Frame { bytes, offset }
+    /// A frame of `bytes` (header and payload in one buffer), whose payload begins at `payload_at`. `offset` is the
+    /// notification's place in its user's stream, where it has one.
+    pub fn new(bytes: Bytes, payload_at: u8, offset: Option<u64>) -> Frame {
+        Frame { bytes, payload_at, offset }
     }
 
     /// The bytes that go over the wire.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The message without the header, for carriers that frame in their own way.
+    pub fn payload(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.payload_at)..).unwrap_or_default()
     }
 
     /// The notification's place in its user's stream, where it has one.

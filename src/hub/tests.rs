@@ -18,7 +18,7 @@ fn newcomer(user: &str) -> Newcomer {
 }
 
 fn frame(text: &'static str) -> Frame {
-    Frame::new(Bytes::from_static(text.as_bytes()), None)
+    Frame::new(Bytes::from_static(text.as_bytes()), 0, None)
 }
 
 fn waiting(attachment: &Attachment) -> Vec<Frame> {
@@ -95,7 +95,7 @@ fn a_stalled_reader_is_bounded_in_bytes_too() {
     let hub = hub();
     let slow = hub.attach(newcomer("ada")).unwrap();
     slow.hold(1, 600, true);
-    let big = Frame::new(Bytes::from(vec![0; 500]), None);
+    let big = Frame::new(Bytes::from(vec![0; 500]), 0, None);
     assert_eq!(hub.to_user("ada", &big), 0);
     assert_eq!(slow.closing(), Some(CLOSE_SLOW_CONSUMER));
 }
@@ -105,11 +105,11 @@ fn while_replaying_only_frames_without_offset_are_queued() {
     let hub = hub();
     let reader = hub.attach(newcomer("ada")).unwrap();
     reader.replaying(true);
-    hub.to_user("ada", &Frame::new(Bytes::from_static(b"n"), Some(7)));
+    hub.to_user("ada", &Frame::new(Bytes::from_static(b"n"), 0, Some(7)));
     hub.to_user("ada", &frame("x"));
     assert_eq!(waiting(&reader), [frame("x")]);
     reader.replaying(false);
-    hub.to_user("ada", &Frame::new(Bytes::from_static(b"n"), Some(8)));
+    hub.to_user("ada", &Frame::new(Bytes::from_static(b"n"), 0, Some(8)));
     assert_eq!(waiting(&reader).len(), 1);
 }
 

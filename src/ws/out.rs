@@ -32,7 +32,7 @@ impl Out {
     }
 
     pub(super) fn reply_bytes(&mut self, bytes: Bytes) {
-        self.reply(Frame::new(bytes, None));
+        self.reply(Frame::new(bytes, 0, None));
     }
 
     /// Takes what the hub holds for this connection, once everything before is written. Notifications up to the

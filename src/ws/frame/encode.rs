@@ -7,8 +7,8 @@ use super::{CLOSE, CONTROL_BYTES_MAX, FIN, PONG, TEXT};
 /// The longest header of a server's frame: it has no mask.
 const SERVER_HEAD_BYTES_MAX: usize = 10;
 
-/// A server's text frame around what `write` appends, header and payload in one buffer.
-pub fn text_frame<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<Bytes, E> {
+/// A server's text frame around what `write` appends, header and payload in one buffer; and where the payload begins.
+pub fn text_frame<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(Bytes, u8), E> {
     let mut buffer = Vec::with_capacity(256);
     buffer.resize(SERVER_HEAD_BYTES_MAX, 0);
     write(&mut buffer)?;
@@ -32,11 +32,11 @@ pub fn close_frame(code: u16, reason: &str) -> Bytes {
 fn control_frame(opcode: u8, payload: &[u8]) -> Bytes {
     let mut buffer = vec![0; SERVER_HEAD_BYTES_MAX];
     buffer.extend_from_slice(&payload[..payload.len().min(CONTROL_BYTES_MAX)]);
-    framed(opcode, buffer)
+    framed(opcode, buffer).0
 }
 
 /// Puts the header right before the payload, which begins at `SERVER_HEAD_BYTES_MAX`.
-fn framed(opcode: u8, mut buffer: Vec<u8>) -> Bytes {
+fn framed(opcode: u8, mut buffer: Vec<u8>) -> (Bytes, u8) {
     let length = buffer.len() - SERVER_HEAD_BYTES_MAX;
     let mut head = [0; SERVER_HEAD_BYTES_MAX];
     head[0] = FIN | opcode;
@@ -59,5 +59,6 @@ fn framed(opcode: u8, mut buffer: Vec<u8>) -> Bytes {
     let start = SERVER_HEAD_BYTES_MAX - head_len;
     buffer[start..SERVER_HEAD_BYTES_MAX].copy_from_slice(&head[..head_len]);
     buffer.shrink_to_fit();
-    Bytes::from(buffer).slice(start..)
+    // At most SERVER_HEAD_BYTES_MAX, so the cast loses nothing.
+    (Bytes::from(buffer).slice(start..), head_len as u8)
 }

@@ -125,12 +125,14 @@ fn a_close_carries_its_code() {
 #[test]
 fn server_frames_carry_the_shortest_length() {
     let head = |length: usize| {
-        let frame = text_frame::<()>(|buffer| {
+        let (frame, payload_at) = text_frame::<()>(|buffer| {
             buffer.resize(buffer.len() + length, b'x');
             Ok(())
         })
         .unwrap();
-        (frame[..frame.len() - length].to_vec(), frame.len() - length)
+        let head_len = usize::from(payload_at);
+        assert_eq!(frame.len(), head_len + length);
+        (frame[..head_len].to_vec(), head_len)
     };
     assert_eq!(head(125), (vec![0x81, 125], 2));
     assert_eq!(head(126), (vec![0x81, 126, 0, 126], 4));

@@ -311,9 +311,9 @@ fn encode<T: Serialize>(kind: &'static str, at: Millis, offset: Option<u64>, fie
 }
 
 fn framed<T: Serialize>(object: &T, offset: Option<u64>) -> Frame {
-    let bytes = text_frame(|buffer| serde_json::to_writer(buffer, object))
+    let (bytes, payload_at) = text_frame(|buffer| serde_json::to_writer(buffer, object))
         .expect("an object of strings, numbers and checked JSON always serialises into memory");
-    Frame::new(bytes, offset)
+    Frame::new(bytes, payload_at, offset)
 }
 
 fn stamp(at: Millis) -> String {
