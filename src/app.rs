@@ -23,6 +23,7 @@ use crate::hub::{self, Hub};
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::model::channel::{Channel, Mode};
+use crate::outbound::{self, Outbound};
 use crate::render::{RenderError, Renderer};
 use crate::store::{self, OpenError, Store, StoreError};
 use crate::supervise::Supervisor;
@@ -57,6 +58,9 @@ pub enum StartError {
     /// Mail cannot be sent with this configuration.
     #[error(transparent)]
     Email(#[from] SetupError),
+    /// Calls to URLs that users give cannot be made with this configuration.
+    #[error(transparent)]
+    Outbound(#[from] outbound::SetupError),
     /// A built-in template does not compile.
     #[error("failed to compile the templates: {0}")]
     Templates(#[from] RenderError),
@@ -109,6 +113,7 @@ impl App {
         let first_key = access.bootstrap(config.auth.admin_key.as_ref()).await?;
         let hub = Hub::new(hub_limits(&config));
         let metrics = Arc::new(Metrics::new());
+        let outbound = Outbound::new(&config.outbound)?;
         let engine = Engine::new(Parts {
             store,
             clock: clock.clone(),
@@ -132,6 +137,7 @@ impl App {
             clock,
             metrics,
             supervisor,
+            outbound,
             limits: ArcSwap::from_pointee(limits(&config)),
             figures: api::Figures::default(),
             running: api::idempotent::Running::default(),
@@ -171,6 +177,7 @@ impl App {
     /// Where it cannot be used; then the old one holds.
     pub async fn reload(&self, config: Config) -> Result<(), StartError> {
         let (ways, rules) = (ways(&config)?, rules(&config));
+        self.api.outbound.reload(&config.outbound)?;
         if let Some(secret) = &config.auth.jwt_secret {
             self.api.access.sign_with(secret.expose_secret().as_bytes());
         }

@@ -19,6 +19,8 @@ pub mod supervise;
 
 pub mod listen;
 
+pub mod outbound;
+
 // Memory.
 pub mod store;
 

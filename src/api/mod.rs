@@ -40,6 +40,7 @@ use crate::clock::{Clock, Millis};
 use crate::engine::Engine;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::outbound::Outbound;
 use crate::supervise::Supervisor;
 use crate::ws;
 
@@ -73,6 +74,8 @@ pub struct Api {
     pub metrics: Arc<Metrics>,
     /// Who runs tasks.
     pub supervisor: Supervisor,
+    /// Calls URLs that users give, and says which it would not.
+    pub outbound: Outbound,
     /// The bounds.
     pub limits: ArcSwap<Limits>,
     /// When the process started.

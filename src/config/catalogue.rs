@@ -7,7 +7,7 @@ const NAME_LEN_MAX: usize = 128;
 
 /// Keys that the contract names and that this version does not act on yet, and all keys below them. A configuration that
 /// has them is not wrong, but whoever wrote it should know.
-const AHEAD: [&str; 10] = [
+const AHEAD: [&str; 9] = [
     "auth.jwt_keys",
     "channels.sms.provider",
     "channels.sms.from",
@@ -16,7 +16,6 @@ const AHEAD: [&str; 10] = [
     "channels.sms.twilio",
     "channels.browser_push.subject",
     "channels.browser_push.vapid_private_key",
-    "outbound",
     "retention",
 ];
 

@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::settings::{Fault, Given, Key, Origin, Section, Settings, Violation, Written, show_duration};
-use crate::{access, api, channel, engine, listen, store, telemetry, ws};
+use crate::{access, api, channel, engine, listen, outbound, store, telemetry, ws};
 
 use catalogue::Catalogue;
 pub use print::{document, init_file, show};
@@ -37,6 +37,8 @@ pub struct Config {
     pub websocket: ws::settings::Websocket,
     /// The ways out.
     pub channels: channel::settings::Channels,
+    /// Calls to URLs that users give.
+    pub outbound: outbound::settings::Outbound,
     /// When to try again.
     pub retry: engine::settings::Retry,
     /// How deliveries are worked off.
@@ -60,6 +62,7 @@ impl Config {
             auth: Settings::read("auth", given),
             websocket: Settings::read("websocket", given),
             channels: Settings::read("channels", given),
+            outbound: Settings::read("outbound", given),
             retry: Settings::read("retry", given),
             delivery: Settings::read("delivery", given),
             limits: Settings::read("limits", given),
@@ -78,6 +81,7 @@ impl Config {
             self.auth.sections("auth"),
             self.websocket.sections("websocket"),
             self.channels.sections("channels"),
+            self.outbound.sections("outbound"),
             self.retry.sections("retry"),
             self.delivery.sections("delivery"),
             self.limits.sections("limits"),

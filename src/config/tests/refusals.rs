@@ -250,7 +250,7 @@ fn variables_of_somebody_else_that_begin_like_ours_are_left_alone() {
 
 #[test]
 fn a_key_of_the_contract_without_effect_yet_is_taken_and_noticed() {
-    let text = "[outbound]\nallow_cidrs = [\"127.0.0.0/8\"]\n[channels.sms.http]\nurl = \"http://sms\"\n";
+    let text = "[channels.sms.http]\nurl = \"http://sms\"\n";
     let config =
         Sources::new(text).env("BELFRY_RETENTION__NOTIFICATIONS", "30d").load().expect("nothing is wrong");
     let notices: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
@@ -259,8 +259,7 @@ fn a_key_of_the_contract_without_effect_yet_is_taken_and_noticed() {
     assert_eq!(
         ends,
         [
-            "3: channels.sms.http has no effect in this version",
-            "1: outbound has no effect in this version",
+            "1: channels.sms.http has no effect in this version",
             "BELFRY_RETENTION__NOTIFICATIONS: retention.notifications has no effect in this version",
         ]
     );
