@@ -127,6 +127,13 @@ fn notification(
         channels,
         send_at,
         expires_at,
+        dedupe_key: None,
+        collapse_key: None,
+        digest_key: None,
+        template: None,
+        content: None,
+        batch: None,
+        workflow_id: None,
     })
 }
 

@@ -67,6 +67,13 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
         channels: None,
         send_at: None,
         expires_at: None,
+        dedupe_key: None,
+        collapse_key: None,
+        digest_key: None,
+        template: None,
+        content: None,
+        batch: None,
+        workflow_id: None,
     };
     let keep = call.slotted.take().map(keep_one);
     let taken = call.api.engine.accept(vec![Submission { notification, content: [0; 16] }], keep).await?;

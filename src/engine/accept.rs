@@ -11,7 +11,7 @@ use crate::model::ids::new_id;
 use crate::model::notification::{Accepted, Notification, Verdict};
 use crate::model::user::User;
 use crate::store::idempotency::{Kept, Slot};
-use crate::store::outbox::Due;
+use crate::store::outbox::{Due, Lane};
 use crate::store::{StoreError, Txn};
 
 use std::sync::Arc;
@@ -148,7 +148,7 @@ fn accept_one(
                 (Verdict::Send, Channel::InApp) => (Status::Delivered, None),
                 (Verdict::Send, _) => continue,
                 (Verdict::Deferred { reason, .. }, _) => (Status::Deferred, Some(*reason)),
-                (Verdict::Skipped { reason }, _) => (Status::Skipped, Some(*reason)),
+                (Verdict::Skipped { reason, .. }, _) => (Status::Skipped, Some(*reason)),
             };
             shared.metrics.delivery(decision.channel, status, reason);
         }
@@ -184,12 +184,7 @@ fn lines(accepted: &Accepted) -> impl Iterator<Item = Due> + '_ {
             (Verdict::Send, _) => accepted.accepted_at,
             (Verdict::Deferred { until, .. }, _) => *until,
         };
-        Some(Due {
-            channel: decision.channel,
-            at,
-            priority: accepted.notification.priority,
-            key: accepted.key,
-            attempts: 0,
-        })
+        let lane = Lane::Channel(decision.channel);
+        Some(Due::new(lane, at, accepted.notification.priority, accepted.key))
     })
 }

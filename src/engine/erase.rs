@@ -32,6 +32,7 @@ impl Engine {
                         return Ok((true, true));
                     }
                     let known = txn.user(&id)?.is_some() || left > 0;
+                    txn.erase_groups(&id)?;
                     txn.erase_captures(&id)?;
                     txn.remove_user(&id)?;
                     Ok::<_, StoreError>((known || erased > 0, false))
@@ -56,10 +57,11 @@ impl Engine {
                 let Some(accepted) = txn.notification(key)? else { return Ok(0) };
                 let due = txn.due_of(&accepted)?;
                 for line in &due {
+                    let Some(channel) = line.lane.channel() else { continue };
                     txn.remove_due(line);
                     let event = Event {
                         at: now,
-                        channel: line.channel,
+                        channel,
                         status: Status::Canceled,
                         reason: Some(Reason::Canceled),
                         detail: None,
@@ -70,8 +72,8 @@ impl Engine {
                 }
                 let canceled = due.len();
                 txn.after(move || {
-                    for line in due {
-                        shared.metrics.delivery(line.channel, Status::Canceled, Some(Reason::Canceled));
+                    for channel in due.iter().filter_map(|line| line.lane.channel()) {
+                        shared.metrics.delivery(channel, Status::Canceled, Some(Reason::Canceled));
                     }
                     shared.waiting.ring(key);
                 });

@@ -4,6 +4,7 @@
 //! due and records what came of it, [`report`] says where everything stands.
 
 pub mod accept;
+mod deliver;
 pub mod dispatch;
 pub mod erase;
 pub mod inbox;
@@ -18,6 +19,7 @@ mod waiting;
 pub mod workflow;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -145,6 +147,8 @@ struct Shared {
     wake: Notify,
     waiting: Waiting,
     leases: dispatch::Leases,
+    /// Turns of the dispatcher so far.
+    turns: AtomicU64,
 }
 
 impl Engine {
@@ -163,6 +167,7 @@ impl Engine {
                 wake: Notify::new(),
                 waiting: Waiting::default(),
                 leases: dispatch::Leases::default(),
+                turns: AtomicU64::new(1),
             }),
         }
     }

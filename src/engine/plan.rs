@@ -63,7 +63,7 @@ fn decide(
     modes: &Modes,
     now: Millis,
 ) -> (Verdict, bool) {
-    let skipped = |reason| (Verdict::Skipped { reason }, false);
+    let skipped = |reason| (Verdict::Skipped { reason, because: None }, false);
     // What the person said comes before what the server can do: it is what they will ask about.
     if !preferences.wants_category(&notification.category, channel) {
         return skipped(Reason::PreferenceCategoryOff);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn skipped(reason: Reason) -> Verdict {
-        Verdict::Skipped { reason }
+        Verdict::Skipped { reason, because: None }
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
                 prop_assert!(until > now);
                 let later = plan(&n, &user, &LIVE, until);
                 let then = verdict(&later, decision.channel);
-                let released = matches!(then, Verdict::Send | Verdict::Skipped { reason: Reason::Expired });
+                let released = matches!(then, Verdict::Send | Verdict::Skipped { reason: Reason::Expired, .. });
                 let held_by_sender = matches!(then, Verdict::Deferred { reason: Reason::SendAt, .. });
                 let right = if reason == Reason::QuietHours { released } else { !held_by_sender };
                 prop_assert!(right);

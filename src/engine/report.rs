@@ -152,7 +152,7 @@ fn planned(channel: Channel, verdict: &Verdict, accepted_at: Millis) -> ChannelS
             not_before: Some(*until),
             ..blank
         },
-        (Verdict::Skipped { reason }, _) => {
+        (Verdict::Skipped { reason, .. }, _) => {
             ChannelStanding { status: Status::Skipped, reason: Some(*reason), ..blank }
         }
     }
@@ -171,7 +171,7 @@ pub fn timeline(accepted: &Accepted, events: &[Event]) -> Vec<Moment> {
             (Verdict::Deferred { until, reason, because }, _) => {
                 (Status::Deferred, Some(*reason), Some(format!("{because}, until {}", instant(*until))))
             }
-            (Verdict::Skipped { reason }, _) => (Status::Skipped, Some(*reason), None),
+            (Verdict::Skipped { reason, because }, _) => (Status::Skipped, Some(*reason), because.clone()),
         };
         moments.push(Moment { at, event: event.name(), channel: Some(decision.channel), reason, detail });
     }

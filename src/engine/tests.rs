@@ -16,6 +16,7 @@ use crate::model::notification::{Notification, sample};
 use crate::model::preferences::Preferences;
 use crate::model::user::User;
 use crate::store::inbox::{Mark, Shelf};
+use crate::store::outbox::Lane;
 use crate::store::{Options, StoreError};
 
 /// 2026-11-23, 23:00 in UTC: within the quiet hours of whoever has them.
@@ -94,8 +95,8 @@ impl House {
     /// Turns until nothing is due any more, and lets what was taken finish.
     async fn work(&self) {
         while self.engine.turn().await.expect("a readable store").taken > 0 {
-            while self.engine.shared.leases.count(Channel::Email)
-                + self.engine.shared.leases.count(Channel::InApp)
+            while self.engine.shared.leases.count(Lane::Channel(Channel::Email))
+                + self.engine.shared.leases.count(Lane::Channel(Channel::InApp))
                 > 0
             {
                 tokio::task::yield_now().await;

@@ -77,8 +77,37 @@ pub struct Notification {
     pub send_at: Option<Millis>,
     /// Not after.
     pub expires_at: Option<Millis>,
+    /// A second notification to the person with this key within a day is a duplicate.
+    pub dedupe_key: Option<String>,
+    /// A newer notification to the person with this key takes the place of an older one that has not left yet.
+    pub collapse_key: Option<String>,
+    /// What gathers in one digest, within its category.
+    pub digest_key: Option<String>,
+    /// The template that it was made from.
+    pub template: Option<TemplateUse>,
+    /// The stored content that it shares with others, where it was sent to many at once.
+    pub content: Option<Uuid>,
+    /// The batch or the send to many that it belongs to.
+    pub batch: Option<Uuid>,
+    /// The workflow that it is about.
+    pub workflow_id: Option<String>,
 }
 
+/// A template as a notification used it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateUse {
+    /// Its name.
+    pub name: String,
+    /// Its version; 0 for one that is built in.
+    pub version: u32,
+    /// What it was rendered with, as JSON text of an object.
+    pub variables: String,
+    /// The locale that it was rendered for, where one was known.
+    pub locale: Option<String>,
+}
+
+/// The most bytes in a dedupe, collapse or digest key.
+pub const KEY_BYTES_MAX: usize = 256;
 /// The most characters in a title.
 pub const TITLE_CHARS_MAX: usize = 256;
 /// The most bytes in a message.
@@ -151,6 +180,8 @@ pub enum Verdict {
     Skipped {
         /// Why not.
         reason: crate::model::delivery::Reason,
+        /// The evidence, in words, where there is more to say than the reason.
+        because: Option<String>,
     },
 }
 
@@ -171,5 +202,12 @@ pub(crate) fn sample() -> Notification {
         channels: None,
         send_at: None,
         expires_at: None,
+        dedupe_key: None,
+        collapse_key: None,
+        digest_key: None,
+        template: None,
+        content: None,
+        batch: None,
+        workflow_id: None,
     }
 }

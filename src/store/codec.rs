@@ -10,6 +10,11 @@ pub(super) trait Record: Serialize + DeserializeOwned {
     const VERSION: u8;
     /// What it is called in an error.
     const NAME: &'static str;
+
+    /// The record from bytes that an earlier version of it wrote, where this program still reads that version.
+    fn from_older(_version: u8, _body: &[u8]) -> Option<Result<Self, CodecError>> {
+        None
+    }
 }
 
 /// A record that cannot be read.
@@ -55,10 +60,16 @@ pub(super) fn encode<R: Record>(record: &R) -> Vec<u8> {
 pub(super) fn decode<R: Record>(bytes: &[u8]) -> Result<R, CodecError> {
     let (version, body) = bytes.split_first().ok_or(CodecError::Incomplete { name: R::NAME })?;
     if *version != R::VERSION {
-        return Err(CodecError::Version { name: R::NAME, found: *version, known: R::VERSION });
+        let unknown = CodecError::Version { name: R::NAME, found: *version, known: R::VERSION };
+        return R::from_older(*version, body).unwrap_or(Err(unknown));
     }
+    decode_body(R::NAME, body)
+}
+
+/// A shape from its bytes, the version byte left out. `name` is what it is called in an error.
+pub(super) fn decode_body<T: DeserializeOwned>(name: &'static str, body: &[u8]) -> Result<T, CodecError> {
     let config = bincode::config::standard().with_limit::<DECODED_BYTES_MAX>();
     bincode::serde::decode_from_slice(body, config)
         .map(|(record, _)| record)
-        .map_err(|source| CodecError::Damaged { name: R::NAME, source })
+        .map_err(|source| CodecError::Damaged { name, source })
 }

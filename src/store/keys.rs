@@ -6,7 +6,9 @@
 //! | `u` | user id | the person and their preferences |
 //! | `n` | notification key (UUIDv7) | the notification and its plan; grows at its right edge |
 //! | `i` | user id, 0, offset | one inbox line: notification key, marks, running counters |
-//! | `d` | channel, due instant, rank, notification key | a delivery that is still to be made: the due index |
+//! | `D` | lane, turn, due instant, key | what is still to be done: the due index |
+//! | `g` | user id, 0, channel, group | what waits together: when it leaves |
+//! | `h` | user id, 0, channel, notification key | a delivery that waits in a group, and in which |
 //! | `a` | notification key, number | what happened after the plan: attempts, marks, changes |
 //! | `x` | sender's id | the notification key that it stands for |
 //! | `s` | hour, hash | an answer kept for its idempotency key |
@@ -20,7 +22,8 @@
 
 use uuid::Uuid;
 
-use crate::clock::Millis;
+use super::holds::GroupId;
+use super::outbox::{Due, Lane};
 use crate::model::channel::Channel;
 use crate::model::notification::Priority;
 
@@ -28,7 +31,9 @@ pub(super) const META: u8 = b'm';
 pub(super) const USER: u8 = b'u';
 pub(super) const NOTIFICATION: u8 = b'n';
 pub(super) const INBOX: u8 = b'i';
-pub(super) const DUE: u8 = b'd';
+pub(super) const DUE: u8 = b'D';
+pub(super) const GROUP: u8 = b'g';
+pub(super) const HELD: u8 = b'h';
 pub(super) const EVENT: u8 = b'a';
 pub(super) const GIVEN_ID: u8 = b'x';
 pub(super) const IDEMPOTENCY: u8 = b's';
@@ -111,27 +116,83 @@ pub(super) fn event(key: Uuid, number: u16) -> Vec<u8> {
     bytes
 }
 
-/// The lane of one channel in the due index.
-pub(super) fn due_lane(channel: Channel) -> Vec<u8> {
-    vec![DUE, channel_byte(channel)]
+const fn lane_byte(lane: Lane) -> u8 {
+    match lane {
+        Lane::Channel(channel) => channel_byte(channel),
+        Lane::Endpoint => 5,
+        Lane::Schedule => 6,
+        Lane::Job => 7,
+    }
 }
 
-/// A line of the due index. Earlier before later, then urgent before calm, then older before newer.
-pub(super) fn due(channel: Channel, at: Millis, priority: Priority, key: Uuid) -> Vec<u8> {
-    let mut bytes = due_lane(channel);
-    bytes.extend_from_slice(&u64::try_from(at).unwrap_or(0).to_be_bytes());
-    bytes.push(3 - priority_byte(priority));
-    bytes.extend_from_slice(key.as_bytes());
+fn lane_of(byte: u8) -> Option<Lane> {
+    let channel = Channel::ALL.into_iter().find(|channel| channel_byte(*channel) == byte);
+    let others = [Lane::Endpoint, Lane::Schedule, Lane::Job];
+    channel.map(Lane::Channel).or_else(|| others.into_iter().find(|lane| lane_byte(*lane) == byte))
+}
+
+/// When it is a line's turn within its lane: urgent before calm, and within that those who have little waiting first.
+pub(super) fn turn_of(due: &Due) -> u8 {
+    (3 - priority_byte(due.priority)) * 2 + u8::from(due.crowded)
+}
+
+/// Where a turn begins in a lane of the due index.
+pub(super) fn due_turn(lane: Lane, turn: u8) -> Vec<u8> {
+    vec![DUE, lane_byte(lane), turn]
+}
+
+/// The end of a lane of the due index.
+pub(super) fn due_end(lane: Lane) -> Vec<u8> {
+    vec![DUE, lane_byte(lane) + 1]
+}
+
+/// A line of the due index: by lane, by turn, then earlier before later, then older before newer.
+pub(super) fn due(due: &Due) -> Vec<u8> {
+    let mut bytes = due_turn(due.lane, turn_of(due));
+    bytes.extend_from_slice(&u64::try_from(due.at).unwrap_or(0).to_be_bytes());
+    bytes.extend_from_slice(due.key.as_bytes());
     bytes
 }
 
-/// The instant and the notification of a line of the due index.
-pub(super) fn read_due(key: &[u8]) -> Option<(Millis, Uuid)> {
-    let at = u64::from_be_bytes(key.get(2..10)?.try_into().ok()?);
-    Some((i64::try_from(at).ok()?, Uuid::from_slice(key.get(11..27)?).ok()?))
+/// What a key of the due index says by itself.
+pub(super) fn read_due(key: &[u8]) -> Option<Due> {
+    let [DUE, lane, turn, rest @ ..] = key else { return None };
+    let at = u64::from_be_bytes(rest.get(..8)?.try_into().ok()?);
+    let priority = priority_of(3_u8.checked_sub(turn / 2)?)?;
+    let key = Uuid::from_slice(rest.get(8..)?).ok()?;
+    let due = Due::new(lane_of(*lane)?, i64::try_from(at).ok()?, priority, key);
+    Some(Due { crowded: turn % 2 == 1, ..due })
 }
 
-pub(super) fn channel_byte(channel: Channel) -> u8 {
+/// All groups, or all that waits in groups, of one person; on one channel, if one is named.
+pub(super) fn held_by(space: u8, user: &str, channel: Option<Channel>) -> Vec<u8> {
+    let mut key = named(space, user.as_bytes());
+    key.push(0);
+    key.extend(channel.map(channel_byte));
+    key
+}
+
+/// One group of a person.
+pub(super) fn group(user: &str, channel: Channel, group: GroupId) -> Vec<u8> {
+    let mut key = held_by(GROUP, user, Some(channel));
+    key.extend_from_slice(&group.to_bytes());
+    key
+}
+
+/// The channel and the group of a group's key.
+pub(super) fn read_group(key: &[u8]) -> Option<(Channel, GroupId)> {
+    let (channel, group) = key.get(key.len().checked_sub(9)?..)?.split_first()?;
+    Some((lane_of(*channel)?.channel()?, GroupId::from_bytes(group.try_into().ok()?)))
+}
+
+/// A delivery that waits in a group.
+pub(super) fn held(user: &str, channel: Channel, notification: Uuid) -> Vec<u8> {
+    let mut key = held_by(HELD, user, Some(channel));
+    key.extend_from_slice(notification.as_bytes());
+    key
+}
+
+pub(super) const fn channel_byte(channel: Channel) -> u8 {
     match channel {
         Channel::InApp => 0,
         Channel::Email => 1,
@@ -167,19 +228,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_two_spaces_share_a_byte() {
+        let declared = include_str!("keys.rs").lines().filter(|line| line.starts_with("pub(super) const"));
+        let bytes: Vec<&str> =
+            declared.filter_map(|line| line.split_once(": u8 = ")).map(|(_, b)| b).collect();
+        let distinct: std::collections::BTreeSet<&str> = bytes.iter().copied().collect();
+        assert!(bytes.len() > 10 && bytes.len() == distinct.len(), "{bytes:?}");
+    }
+
+    #[test]
     fn what_is_due_sooner_or_matters_more_sorts_first() {
         let key = Uuid::from_u128(7);
-        let line = |at, priority| due(Channel::Email, at, priority, key);
-        assert!(line(1, Priority::Low) < line(2, Priority::Critical));
-        assert!(line(2, Priority::Critical) < line(2, Priority::High));
-        assert!(line(2, Priority::High) < line(2, Priority::Low));
+        let line = |at, priority| Due::new(Lane::Channel(Channel::Email), at, priority, key);
+        let crowded = Due { crowded: true, ..line(1, Priority::High) };
+        assert!(due(&line(2, Priority::Critical)) < due(&line(1, Priority::High)));
+        assert!(due(&line(1, Priority::High)) < due(&line(2, Priority::High)));
+        assert!(due(&line(2, Priority::High)) < due(&crowded));
+        assert!(due(&crowded) < due(&line(1, Priority::Low)));
     }
 
     proptest! {
         #[test]
-        fn a_due_key_gives_back_what_it_was_made_of(at in 0i64..i64::MAX, id in any::<u128>()) {
-            let key = Uuid::from_u128(id);
-            prop_assert_eq!(read_due(&due(Channel::Sms, at, Priority::High, key)), Some((at, key)));
+        fn a_due_key_gives_back_what_it_was_made_of(
+            at in 0i64..i64::MAX, id: u128, lane in 0u8..8, rank in 0u8..4, crowded: bool,
+        ) {
+            let (lane, priority) = (lane_of(lane).expect("a lane"), priority_of(rank).expect("a priority"));
+            let line = Due { crowded, ..Due::new(lane, at, priority, Uuid::from_u128(id)) };
+            prop_assert_eq!(read_due(&due(&line)), Some(line));
+        }
+
+        #[test]
+        fn a_group_key_gives_back_what_it_was_made_of(user in "[a-z@.]{1,8}", id: [u8; 8]) {
+            let id = GroupId::from_bytes(id);
+            prop_assert_eq!(read_group(&group(&user, Channel::Sms, id)), Some((Channel::Sms, id)));
         }
 
         #[test]

@@ -7,7 +7,7 @@ use super::codec::Record;
 use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
-use super::records::NotificationV1;
+use super::records::NotificationV2;
 use super::txn::Txn;
 use super::users::Page;
 use super::view::Read;
@@ -30,7 +30,7 @@ impl Record for GivenIdV1 {
 const LOOKED_AT_MAX: usize = 5_000;
 
 pub(super) fn get(read: &impl Read, key: Uuid) -> Answer<Option<Accepted>> {
-    let record: Option<NotificationV1> = read.get(&keys::notification(key))?;
+    let record: Option<NotificationV2> = read.get(&keys::notification(key))?;
     Ok(record.map(|record| record.into_accepted(key)).transpose()?)
 }
 
@@ -85,7 +85,7 @@ impl Store {
                     return Ok(false);
                 }
                 let Some(id) = key.get(1..).and_then(|id| Uuid::from_slice(id).ok()) else { return Ok(true) };
-                let accepted = view.open_value::<NotificationV1>(key, value)?.into_accepted(id)?;
+                let accepted = view.open_value::<NotificationV2>(key, value)?.into_accepted(id)?;
                 looked_at += 1;
                 last = Some(id);
                 if wanted(&accepted) {
@@ -132,7 +132,7 @@ impl Txn<'_> {
             let given = GivenIdV1 { key: *accepted.key.as_bytes(), content };
             self.put(keys::named(keys::GIVEN_ID, id.as_bytes()), &given);
         }
-        self.put(keys::notification(accepted.key), &NotificationV1::from(accepted));
+        self.put(keys::notification(accepted.key), &NotificationV2::from(accepted));
     }
 
     /// Writes a notification over itself.
@@ -140,7 +140,7 @@ impl Txn<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn replace_notification(&mut self, accepted: &Accepted) -> Result<(), StoreError> {
-        self.replace(keys::notification(accepted.key), &NotificationV1::from(accepted))
+        self.replace(keys::notification(accepted.key), &NotificationV2::from(accepted))
     }
 
     /// Removes a notification with its events and whatever of it is still due; not its inbox line.

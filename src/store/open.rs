@@ -14,12 +14,13 @@ use super::codec::{Record, decode, encode};
 use super::commit::{Writer, WriterFigures};
 use super::error::StoreError;
 use super::keys;
+use super::migrate;
 use super::txn::Txn;
 use super::view::View;
 use crate::supervise::Supervisor;
 
 /// The version of the layout of keys and records that this program writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The directory under the data directory that sled has to itself.
 const SLED_DIR: &str = "store";
 /// The file beside it that says that there is a store, so that an empty one in its place is noticed.
@@ -156,6 +157,7 @@ impl Store {
             None => None,
         };
         let groups = groups_in(&tree).map_err(unreadable)?;
+        let older = about.as_ref().map(|about| about.format).filter(|format| *format < FORMAT);
         let epoch = match (known, about) {
             (Some(_), None) => return Err(lost("an empty one opened".to_owned())),
             (Some(known), Some(about)) if known.epoch != Uuid::from_bytes(about.epoch) => {
@@ -176,6 +178,11 @@ impl Store {
                 epoch
             }
         };
+        if older.is_some() {
+            migrate::lanes_by_turn(&tree).map_err(|error| lost(error.to_string()))?;
+            let about = About { format: FORMAT, epoch: *epoch.as_bytes() };
+            tree.insert(&about_key, encode(&about)).map_err(unreadable)?;
+        }
         tree.flush().map_err(unreadable)?;
         let log = settle(&options.path, &dir)?;
         let marked = Marker { epoch, groups };

@@ -1,0 +1,274 @@
+//! One delivery that is due: planned again, rendered, attempted, and what came of it recorded.
+
+use std::sync::Arc;
+
+use super::plan::{address, plan};
+use super::{Engine, Rules, Shared};
+use crate::clock::Millis;
+use crate::model::channel::{Channel, Mode};
+use crate::model::delivery::{Outcome, Reason, Status};
+use crate::model::ids::new_id;
+use crate::model::message::Message;
+use crate::model::notification::{Accepted, Verdict};
+use crate::model::retry::next_delay;
+use crate::model::user::User;
+use crate::render::EmailView;
+use crate::store::attempts::Event;
+use crate::store::captures::Capture;
+use crate::store::inbox::Marks;
+use crate::store::outbox::Due;
+use crate::store::{StoreError, Txn};
+
+/// What the plan says of a delivery now that it is due.
+enum Release {
+    Send { to: String },
+    Wait { until: Millis, reason: Reason, because: String },
+    Skip { status: Status, reason: Reason },
+}
+
+impl Engine {
+    pub(super) async fn attempt(&self, channel: Channel, due: &Due) -> Result<(), StoreError> {
+        let Some((accepted, user, marks)) = self.shared.store.delivery(due.key).await? else {
+            let gone = due.clone();
+            let forget = move |txn: &mut Txn<'_>| {
+                txn.remove_due(&gone);
+                Ok(())
+            };
+            return self.shared.store.commit(forget).await;
+        };
+        let rules = self.shared.rules.load_full();
+        let now = self.now();
+        match release(&accepted, &user, marks, channel, &rules, now) {
+            Release::Skip { status, reason } => {
+                let event = event(channel, now, status, Some(reason), None);
+                self.settle(&accepted, due, event, None).await
+            }
+            Release::Wait { until, reason, because } => {
+                let mut event = event(channel, now, Status::Deferred, Some(reason), Some(because));
+                event.not_before = Some(until);
+                self.settle(&accepted, due, event, None).await
+            }
+            Release::Send { .. } if channel == Channel::InApp => self.arrive(accepted, due).await,
+            Release::Send { to } => self.send(&accepted, channel, due, &rules, to).await,
+        }
+    }
+
+    async fn send(
+        &self,
+        accepted: &Accepted,
+        channel: Channel,
+        due: &Due,
+        rules: &Rules,
+        to: String,
+    ) -> Result<(), StoreError> {
+        let message = match self.compose(accepted, channel, to, rules) {
+            Ok(message) => message,
+            Err(error) => {
+                let event =
+                    event(channel, self.now(), Status::Failed, Some(Reason::TemplateError), Some(error));
+                return self.settle(accepted, due, event, None).await;
+            }
+        };
+        let started = std::time::Instant::now();
+        let (outcome, capture) = match rules.modes.of(channel) {
+            Mode::Live => (self.shared.ways.load_full().send(channel, &message).await, None),
+            Mode::Capture => {
+                let now = self.now();
+                let capture = Capture { id: new_id(now), at: now, channel, message };
+                (
+                    Outcome::Sent { detail: "kept, not sent: the channel is in capture mode".to_owned() },
+                    Some(capture),
+                )
+            }
+            Mode::Off => (Outcome::Skipped { reason: Reason::ChannelDisabled }, None),
+        };
+        self.shared.metrics.attempt(channel, started.elapsed().as_secs_f64());
+        let event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
+        self.settle(accepted, due, event, capture).await
+    }
+
+    fn compose(
+        &self,
+        accepted: &Accepted,
+        channel: Channel,
+        to: String,
+        rules: &Rules,
+    ) -> Result<Message, String> {
+        let n = &accepted.notification;
+        let view = EmailView {
+            title: &n.title,
+            message: &n.message,
+            action: n.action.as_ref().map(|action| (action.label.as_str(), action.url.as_str())),
+            priority: n.priority.name(),
+            category: &n.category,
+            user_id: &n.user_id,
+            base_url: rules.base_url.as_deref(),
+        };
+        let (text, html) = if channel == Channel::Email {
+            let body = self.shared.renderer.email(&view).map_err(|error| error.to_string())?;
+            (body.text, Some(body.html))
+        } else {
+            (n.message.clone(), None)
+        };
+        Ok(Message {
+            delivery_id: format!("{}.{channel}", accepted.key),
+            notification_id: accepted.id(),
+            user_id: n.user_id.clone(),
+            to,
+            title: n.title.clone(),
+            text,
+            html,
+            at_ms: accepted.accepted_at,
+        })
+    }
+
+    /// Puts a notification that was held into its person's inbox.
+    async fn arrive(&self, mut accepted: Accepted, due: &Due) -> Result<(), StoreError> {
+        let (shared, due, now) = (self.shared.clone(), due.clone(), self.now());
+        self.shared
+            .store
+            .commit(move |txn| {
+                if !txn.is_due(&due)? {
+                    return Ok(());
+                }
+                txn.remove_due(&due);
+                let user = accepted.notification.user_id.clone();
+                let head = txn.relist_line(&user, accepted.offset, accepted.key)?;
+                accepted.offset = head.offset;
+                txn.replace_notification(&accepted)?;
+                let delivered =
+                    Event { attempt: true, ..event(Channel::InApp, now, Status::Delivered, None, None) };
+                txn.push_event(due.key, &delivered)?;
+                txn.after(move || {
+                    shared.metrics.delivery(Channel::InApp, Status::Delivered, None);
+                    shared.watcher.arrived(&accepted, head.counts);
+                    shared.waiting.ring(accepted.key);
+                });
+                Ok(())
+            })
+            .await
+    }
+
+    /// Records an event, moves or ends the line, and tells those who wait: one commit.
+    async fn settle(
+        &self,
+        accepted: &Accepted,
+        due: &Due,
+        event: Event,
+        capture: Option<Capture>,
+    ) -> Result<(), StoreError> {
+        if let (Some(reason), Some(error)) = (event.reason, event.detail.as_deref()) {
+            tracing::info!(
+                notification = %accepted.id(), channel = %event.channel, status = event.status.name(), %reason, error,
+                "delivery"
+            );
+        }
+        let (shared, due): (Arc<Shared>, Due) = (self.shared.clone(), due.clone());
+        self.shared
+            .store
+            .commit(move |txn| {
+                let there = txn.is_due(&due)?;
+                // Withdrawn while it was under way: what has left has left, and that is told; the rest is moot.
+                if !there && event.status != Status::Sent && event.status != Status::Delivered {
+                    return Ok(());
+                }
+                txn.remove_due(&due);
+                if let (true, Some(at)) = (there, event.not_before) {
+                    txn.put_due(&Due {
+                        at,
+                        attempts: due.attempts + u32::from(event.attempt),
+                        ..due.clone()
+                    });
+                }
+                if let Some(capture) = &capture {
+                    txn.put_capture(capture);
+                }
+                txn.push_event(due.key, &event)?;
+                txn.after(move || {
+                    shared.metrics.delivery(event.channel, event.status, event.reason);
+                    shared.waiting.ring(due.key);
+                    if event.not_before.is_some() {
+                        shared.wake.notify_one();
+                    }
+                });
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Plans a due delivery again: what held for it when it was accepted may hold no longer.
+fn release(
+    accepted: &Accepted,
+    user: &User,
+    marks: Marks,
+    channel: Channel,
+    rules: &Rules,
+    now: Millis,
+) -> Release {
+    let was_held =
+        matches!(accepted.decision(channel), Some(d) if matches!(d.verdict, Verdict::Deferred { .. }));
+    if was_held && marks.read {
+        return Release::Skip { status: Status::Skipped, reason: Reason::ReadElsewhere };
+    }
+    let again = plan(&accepted.notification, user, &rules.modes, now);
+    let verdict = again.decisions.into_iter().find(|d| d.channel == channel).map(|d| d.verdict);
+    match (verdict, address(user, channel, rules.modes.of(channel))) {
+        (Some(Verdict::Send), Some(to)) => Release::Send { to },
+        (Some(Verdict::Deferred { until, reason, because }), _) => Release::Wait { until, reason, because },
+        (Some(Verdict::Skipped { reason: Reason::Expired, .. }), _) => {
+            Release::Skip { status: Status::Expired, reason: Reason::Expired }
+        }
+        (Some(Verdict::Skipped { reason, .. }), _) => Release::Skip { status: Status::Skipped, reason },
+        (Some(Verdict::Send), None) | (None, _) => {
+            Release::Skip { status: Status::Skipped, reason: Reason::NoAddress }
+        }
+    }
+}
+
+/// What an attempt's outcome makes of the delivery.
+fn after_attempt(
+    channel: Channel,
+    attempts: u32,
+    outcome: Outcome,
+    rules: &Rules,
+    now: Millis,
+    dice: f64,
+) -> Event {
+    let attempted =
+        |status, reason, detail| Event { attempt: true, ..event(channel, now, status, reason, detail) };
+    match outcome {
+        Outcome::Sent { detail } => attempted(Status::Sent, None, Some(detail)),
+        Outcome::Delivered { detail } => attempted(Status::Delivered, None, Some(detail)),
+        Outcome::Failed { reason, error } => attempted(Status::Failed, Some(reason), Some(error)),
+        Outcome::Skipped { reason } => event(channel, now, Status::Skipped, Some(reason), None),
+        Outcome::Retry { reason, error, after } => {
+            match next_delay(rules.schedule(channel), attempts + 1, after, dice) {
+                Some(delay) => {
+                    let delay = Millis::try_from(delay.as_millis()).unwrap_or(Millis::MAX);
+                    let mut event = attempted(Status::Retrying, Some(reason), Some(error));
+                    event.not_before = Some(now.saturating_add(delay.max(1)));
+                    event
+                }
+                None => attempted(Status::Failed, Some(Reason::AttemptsExhausted), Some(error)),
+            }
+        }
+    }
+}
+
+fn event(
+    channel: Channel,
+    at: Millis,
+    status: Status,
+    reason: Option<Reason>,
+    detail: Option<String>,
+) -> Event {
+    Event { at, channel, status, reason, detail, attempt: false, not_before: None }
+}
+
+/// A number in 0..=1 to spread retries by.
+fn rand_unit() -> f64 {
+    let mut byte = [0; 2];
+    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte);
+    if filled.is_err() { 0.5 } else { f64::from(u16::from_be_bytes(byte)) / f64::from(u16::MAX) }
+}

@@ -1,0 +1,308 @@
+//! Deliveries of one person on one channel that wait together: for the end of quiet hours, or to become a digest.
+//!
+//! A group has one line in the due index, however many wait in it, so that holding one more costs one small key and
+//! moving all of them costs one line. A group that is being sent is *sealed*: nothing joins it any more, and its id is
+//! that of the message, so that a repeat is the same message.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::codec::Record;
+use super::error::{Answer, StoreError};
+use super::keys;
+use super::outbox::{Due, Lane, Waits};
+use super::txn::Txn;
+use super::view::Read;
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::notification::Priority;
+
+/// The most that leaves in one message; what waits beyond it leaves in the next.
+pub const MEMBERS_MAX: usize = 1_000;
+
+/// Which of a person's groups on a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GroupId([u8; 8]);
+
+impl GroupId {
+    /// What waits until an instant.
+    pub fn until(at: Millis) -> GroupId {
+        GroupId(u64::try_from(at).unwrap_or(0).to_be_bytes())
+    }
+
+    /// What gathers in a digest of a category and a key.
+    pub fn digest(category: &str, key: Option<&str>) -> GroupId {
+        let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
+        hash.update(category.as_bytes());
+        hash.update(&[0]);
+        hash.update(key.unwrap_or_default().as_bytes());
+        GroupId::marked(hash.finish().as_ref(), 0x80)
+    }
+
+    /// What is being sent as the message of that id.
+    fn sealed(message: Uuid) -> GroupId {
+        GroupId::marked(&message.as_bytes()[8..], 0xc0)
+    }
+
+    /// Instants have a first bit of 0 for some hundred million years, so the first two bits tell the kinds apart.
+    fn marked(bytes: &[u8], mark: u8) -> GroupId {
+        let mut id = [0; 8];
+        id.copy_from_slice(&bytes[..8]);
+        id[0] = mark | (id[0] & 0x3f);
+        GroupId(id)
+    }
+
+    /// Whether it gathers for a digest, and does not just wait for an instant.
+    pub fn is_digest(self) -> bool {
+        self.0[0] & 0xc0 == 0x80
+    }
+
+    /// Whether it is being sent.
+    pub fn is_sealed(self) -> bool {
+        self.0[0] & 0xc0 == 0xc0
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 8]) -> GroupId {
+        GroupId(bytes)
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
+}
+
+/// When a group leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// When.
+    pub at: Millis,
+    /// Since when it gathers.
+    pub opened_at: Millis,
+    /// The most that any of it matters.
+    pub priority: Priority,
+    /// The id of its line in the due index, and of its message once it is sealed.
+    pub key: Uuid,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GroupV1 {
+    at: Millis,
+    opened_at: Millis,
+    priority: u8,
+    key: [u8; 16],
+}
+
+impl Record for GroupV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "group";
+}
+
+impl From<GroupV1> for Group {
+    fn from(stored: GroupV1) -> Group {
+        Group {
+            at: stored.at,
+            opened_at: stored.opened_at,
+            priority: keys::priority_of(stored.priority).unwrap_or_default(),
+            key: Uuid::from_bytes(stored.key),
+        }
+    }
+}
+
+/// In which group a delivery waits.
+#[derive(Serialize, Deserialize)]
+struct MemberV1 {
+    group: [u8; 8],
+}
+
+impl Record for MemberV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "member of a group";
+}
+
+fn line(user: &str, channel: Channel, id: GroupId, group: &Group) -> Due {
+    Due {
+        waits: Waits::AsGroup { user: user.to_owned(), group: id },
+        ..Due::new(Lane::Channel(channel), group.at, group.priority, group.key)
+    }
+}
+
+impl Txn<'_> {
+    /// A group of a person, if anything waits in it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn group(&self, user: &str, channel: Channel, id: GroupId) -> Answer<Option<Group>> {
+        Ok(self.get::<GroupV1>(&keys::group(user, channel, id))?.map(Group::from))
+    }
+
+    /// Every group of a person.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn groups(&self, user: &str) -> Answer<Vec<(Channel, GroupId, Group)>> {
+        let from = keys::held_by(keys::GROUP, user, None);
+        let mut groups = Vec::new();
+        self.scan(&from, &after(&from), false, &mut |key, value| {
+            if let Some((channel, id)) = keys::read_group(key) {
+                groups.push((channel, id, self.open_value::<GroupV1>(key, value)?.into()));
+            }
+            Ok(true)
+        })?;
+        Ok(groups)
+    }
+
+    /// Writes a group and its one line; `before` is what it was.
+    pub fn put_group(
+        &mut self,
+        user: &str,
+        channel: Channel,
+        id: GroupId,
+        before: Option<&Group>,
+        group: &Group,
+    ) {
+        if before == Some(group) {
+            return;
+        }
+        if let Some(before) = before {
+            self.remove_due(&line(user, channel, id, before));
+        }
+        self.put_due(&line(user, channel, id, group));
+        let stored = GroupV1 {
+            at: group.at,
+            opened_at: group.opened_at,
+            priority: keys::priority_byte(group.priority),
+            key: *group.key.as_bytes(),
+        };
+        self.put(keys::group(user, channel, id), &stored);
+    }
+
+    /// Removes a group and its line; not those who wait in it.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn end_group(&mut self, user: &str, channel: Channel, id: GroupId) -> Result<(), StoreError> {
+        if let Some(group) = self.group(user, channel, id)? {
+            self.remove_due(&line(user, channel, id, &group));
+            self.remove_short(keys::group(user, channel, id));
+        }
+        Ok(())
+    }
+
+    /// Puts a delivery into a group, out of any other that it waits in.
+    pub fn join_group(&mut self, user: &str, channel: Channel, notification: Uuid, id: GroupId) {
+        self.put(keys::held(user, channel, notification), &MemberV1 { group: id.to_bytes() });
+    }
+
+    /// Takes a delivery out of whatever group it waits in.
+    pub fn leave_group(&mut self, user: &str, channel: Channel, notification: Uuid) {
+        self.remove_short(keys::held(user, channel, notification));
+    }
+
+    /// In which group a delivery waits, if in any.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn group_of(&self, user: &str, channel: Channel, notification: Uuid) -> Answer<Option<GroupId>> {
+        let member: Option<MemberV1> = self.get(&keys::held(user, channel, notification))?;
+        Ok(member.map(|member| GroupId(member.group)))
+    }
+
+    /// What waits in a group, the oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn members(&self, user: &str, channel: Channel, id: GroupId, limit: usize) -> Answer<Vec<Uuid>> {
+        members(self, user, channel, id, limit)
+    }
+
+    /// Makes `members` of a group one message, due at `now`: nothing joins it any more, and `message` is its id.
+    pub fn seal(
+        &mut self,
+        user: &str,
+        channel: Channel,
+        members: &[Uuid],
+        priority: Priority,
+        message: Uuid,
+        now: Millis,
+    ) {
+        let id = GroupId::sealed(message);
+        for member in members {
+            self.join_group(user, channel, *member, id);
+        }
+        let group = Group { at: now, opened_at: now, priority, key: message };
+        self.put_group(user, channel, id, None, &group);
+    }
+
+    /// Removes every group of a person with their lines, and whatever waits in them.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn erase_groups(&mut self, user: &str) -> Result<(), StoreError> {
+        for (channel, id, _) in self.groups(user)? {
+            self.end_group(user, channel, id)?;
+        }
+        let from = keys::held_by(keys::HELD, user, None);
+        let mut found = Vec::new();
+        self.scan(&from, &after(&from), false, &mut |key, _| {
+            found.push(key.to_vec());
+            Ok(true)
+        })?;
+        for key in found {
+            self.remove_short(key);
+        }
+        Ok(())
+    }
+}
+
+/// What waits in a group, the oldest first.
+pub(super) fn members(
+    read: &impl Read,
+    user: &str,
+    channel: Channel,
+    id: GroupId,
+    limit: usize,
+) -> Answer<Vec<Uuid>> {
+    let from = keys::held_by(keys::HELD, user, Some(channel));
+    let mut members = Vec::new();
+    read.scan(&from, &after(&from), false, &mut |key, value| {
+        let stored: MemberV1 = read.open_value(key, value)?;
+        if stored.group == id.0
+            && let Some(notification) = key.last_chunk::<16>()
+        {
+            members.push(Uuid::from_bytes(*notification));
+        }
+        Ok(members.len() < limit)
+    })?;
+    Ok(members)
+}
+
+/// The end of all keys that begin with `prefix`.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    end.extend_from_slice(&[0xff; 18]);
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::codec::encode;
+
+    #[test]
+    fn the_kinds_of_groups_are_told_apart_by_their_ids() {
+        let (until, digest) = (GroupId::until(1_795_474_800_000), GroupId::digest("system", Some("disk")));
+        let sealed = GroupId::sealed(Uuid::from_u128(7));
+        assert!(!until.is_digest() && !until.is_sealed());
+        assert!(digest.is_digest() && !digest.is_sealed());
+        assert!(sealed.is_sealed() && !sealed.is_digest());
+        assert_ne!(GroupId::digest("a", Some("b")), GroupId::digest("ab", None));
+    }
+
+    /// These bytes are on people's disks: a changed shape wants a new version.
+    #[test]
+    fn groups_and_members_keep_their_bytes() {
+        let group = GroupV1 { at: 3, opened_at: 1, priority: 2, key: [7; 16] };
+        assert_eq!(encode(&group), [vec![1, 6, 2, 2], vec![7; 16]].concat());
+        assert_eq!(encode(&MemberV1 { group: [9; 8] }), [vec![1], vec![9; 8]].concat());
+    }
+}
