@@ -13,6 +13,7 @@ pub mod preferences;
 
 pub mod quiet_hours;
 pub mod retry;
+pub mod schedule;
 pub mod template;
 pub mod user;
 pub mod workflow;
