@@ -7,29 +7,34 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use warp::reply::Response;
 
+use super::Api;
 use super::call::Call;
 use super::fields::Fields;
+use super::ndjson;
 use super::notifications::{first_result, prefer_wait};
 use super::problem::Problem;
 use super::shapes;
 use super::submission::submission;
 use crate::access::Scope;
-use crate::engine::accept::{AcceptError, Keep, Taken};
-use crate::model::ids::new_id;
+use crate::engine::accept::Taken;
+use crate::engine::batch::{Item, ItemResult, KeepBatch};
+use crate::model::batch::Batch;
+
+/// Where batches are sent.
+pub const PATH: &str = "/v1/notifications/batch";
 
 /// The largest body of a request: of a batch so many times that of any other, and no more than 64 MiB.
 pub fn bytes_max(call: &Call) -> usize {
     let single = call.api.limits.load().body_bytes_max;
-    if call.path == "/v1/notifications/batch" {
-        single.saturating_mul(16).min(64 * 1024 * 1024)
-    } else {
-        single
-    }
+    if call.path == PATH { single.saturating_mul(16).min(64 * 1024 * 1024) } else { single }
 }
 
 /// `POST /v1/notifications/batch`.
 pub async fn create(mut call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
+    if ndjson::is_ndjson(&call) {
+        return ndjson::create(call).await;
+    }
     let bytes_max = bytes_max(&call);
     let body = call.json_up_to(bytes_max).await?;
     let items = {
@@ -48,48 +53,40 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     take_batch(call, items).await
 }
 
-async fn take_batch(mut call: Call, items: Vec<Value>) -> Result<Response, Problem> {
-    let mut checked: Vec<Result<(), String>> = Vec::with_capacity(items.len());
-    let mut submissions = Vec::with_capacity(items.len());
-    for item in &items {
-        match submission(&call.api, item) {
-            Ok(submission) => {
-                submissions.push(submission);
-                checked.push(Ok(()));
-            }
-            Err(problem) => checked.push(Err(problem.summary())),
-        }
-    }
-    let names: Vec<String> = items.iter().enumerate().map(|(at, item)| item_name(at, item)).collect();
-    let batch_id = new_id(call.api.clock.now()).to_string();
-    let answer = move |taken: &[Result<Taken, AcceptError>]| batch_result(&batch_id, &names, &checked, taken);
-    let keep = call.slotted.take().map(|slotted| {
-        let answer = answer.clone();
-        Keep {
-            slot: slotted.slot,
-            answer: Box::new(move |taken| slotted.kept(StatusCode::ACCEPTED, &answer(taken).to_string())),
-        }
+async fn take_batch(mut call: Call, bodies: Vec<Value>) -> Result<Response, Problem> {
+    let items = bodies.iter().enumerate().map(|(at, body)| item(&call.api, at, body)).collect();
+    let keep = call.slotted.take().map(|slotted| -> KeepBatch {
+        let slot = slotted.slot;
+        let answer = move |batch: &Batch, results: &[ItemResult]| {
+            slotted.kept(StatusCode::ACCEPTED, &batch_result(batch, results).to_string())
+        };
+        (slot, Box::new(answer))
     });
-    let taken = call.api.engine.accept(submissions, keep).await?;
-    let mut body = answer(&taken);
+    let (batch, results) = call.api.engine.accept_batch(items, keep).await?;
+    let mut body = batch_result(&batch, &results);
     let Some(longest) = prefer_wait(&call) else {
         return Ok(shapes::json_response(StatusCode::ACCEPTED, &body));
     };
-    let settled = settle_all(&call, &taken, longest, &mut body).await?;
+    let settled = settle_all(&call, &results, longest, &mut body).await?;
     let status = if settled { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(shapes::json_response(status, &body))
+}
+
+/// One item of a batch, read.
+pub fn item(api: &Api, at: usize, body: &Value) -> Item {
+    Item { name: item_name(at, body), read: submission(api, body).map_err(|problem| problem.summary()) }
 }
 
 /// Waits for every notification of a batch, as long as is left, and puts what became of each into its answer.
 async fn settle_all(
     call: &Call,
-    taken: &[Result<Taken, AcceptError>],
+    results: &[ItemResult],
     longest: Duration,
     body: &mut Value,
 ) -> Result<bool, Problem> {
     let deadline = tokio::time::Instant::now() + longest;
     let mut all_settled = true;
-    for accepted in taken.iter().flatten().map(Taken::accepted) {
+    for accepted in results.iter().flatten().map(Taken::accepted) {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         all_settled &= call.api.engine.settled(accepted.key, left).await?;
         let Some(standing) = call.api.engine.standing(accepted.key).await? else { continue };
@@ -109,36 +106,28 @@ fn item_name(at: usize, item: &Value) -> String {
     item.get("id").and_then(Value::as_str).map_or_else(|| at.to_string(), visible)
 }
 
-fn batch_result(
-    batch_id: &str,
-    names: &[String],
-    checked: &[Result<(), String>],
-    taken: &[Result<Taken, AcceptError>],
-) -> Value {
-    let (mut results, mut errors, mut taken) = (Vec::new(), Vec::new(), taken.iter());
-    for (name, checked) in names.iter().zip(checked) {
-        let refused = match checked {
-            Ok(()) => match taken.next() {
-                Some(Ok(taken)) => {
-                    results.push(json!(first_result(taken.accepted())));
-                    continue;
-                }
-                Some(Err(error)) => error.to_string(),
-                None => "was not taken".to_owned(),
-            },
-            Err(why) => why.clone(),
-        };
-        errors.push(format!("{name}: {refused}"));
-        results.push(json!({ "success": false, "notification_id": null, "errors": [refused] }));
-    }
-    let failed = errors.len();
+fn batch_result(batch: &Batch, results: &[ItemResult]) -> Value {
+    let shape = |result: &ItemResult| match result {
+        Ok(taken) => json!(first_result(taken.accepted())),
+        Err(why) => refused(why),
+    };
+    summary(batch, &results.iter().map(shape).collect::<Vec<_>>())
+}
+
+/// The result of an item that was not taken.
+pub fn refused(why: &str) -> Value {
+    json!({ "success": false, "notification_id": null, "errors": [why] })
+}
+
+/// What a request for a batch is answered.
+pub fn summary(batch: &Batch, results: &[Value]) -> Value {
     json!({
-        "success": failed == 0,
-        "total_sent": names.len(),
-        "successful": names.len() - failed,
-        "failed": failed,
-        "errors": errors,
-        "batch_id": batch_id,
+        "success": batch.failed == 0,
+        "total_sent": batch.total,
+        "successful": batch.successful,
+        "failed": batch.failed,
+        "errors": batch.errors,
+        "batch_id": batch.id.to_string(),
         "results": results,
     })
 }

@@ -19,7 +19,7 @@ use crate::access::{Principal, Scope};
 use crate::model::ids::check_name;
 
 /// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The page size of a list that names none, and the largest.
 const PAGE_LEN: usize = 50;
 const PAGE_LEN_MAX: usize = 200;
@@ -30,7 +30,7 @@ const DRAINED_BYTES_MAX: usize = 16 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// The stream of a body.
-type Incoming = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, ()>> + Send + Sync>>;
+pub type Incoming = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, ()>> + Send + Sync>>;
 
 /// One request.
 pub struct Call {
@@ -69,8 +69,14 @@ impl Body {
         Body::new(futures_util::stream::iter([Ok::<_, ()>(bytes)]))
     }
 
-    fn take(&self) -> Option<Incoming> {
+    /// The pieces of it, for whoever reads it while it comes.
+    pub fn take(&self) -> Option<Incoming> {
         self.0.lock().take()
+    }
+
+    /// Gives back what is left of it, so that it can be drained.
+    pub fn put_back(&self, pieces: Incoming) {
+        *self.0.lock() = Some(pieces);
     }
 
     /// Reads what is left of it, within bounds, and forgets it.
@@ -228,7 +234,7 @@ impl Call {
             Ok(Ok(Some(bytes))) => Ok(bytes),
             Ok(Ok(None)) => {
                 // The rest is still to be drained.
-                *self.body.0.lock() = Some(body);
+                self.body.put_back(body);
                 Err(Problem::payload_too_large(bytes_max))
             }
         }

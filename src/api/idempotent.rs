@@ -78,11 +78,8 @@ pub fn fingerprint(parts: &[&[u8]]) -> [u8; 16] {
     print
 }
 
-/// Runs `handle` once for each key of each caller and path, and answers repeats with the first answer.
-pub async fn once<'a>(
-    mut call: Call,
-    handle: impl FnOnce(Call) -> Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>,
-) -> Result<Response, Problem> {
+/// By what a request with a key is recognised, and what seals its answer.
+fn slot_of(call: &Call) -> Result<(Slot, Seal), Problem> {
     let key = call.header(HEADER).unwrap_or("").to_owned();
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(Problem::bad_request(format!(
@@ -96,19 +93,72 @@ pub async fn once<'a>(
         Principal::Key { .. } => call.bearer().unwrap_or("").to_owned(),
         Principal::User { .. } => caller.clone(),
     };
+    let slot = fingerprint(&[caller.as_bytes(), call.path.as_bytes(), key.as_bytes()]);
+    Ok((slot, Seal::new(&token, &key)))
+}
+
+/// Notes that a request is under way, unless it is already.
+fn start(api: &super::Api, slot: Slot) -> Result<Run, Problem> {
+    if api.running.0.lock().insert(slot) {
+        return Ok(Run { running: api.running.clone(), slot });
+    }
+    Err(Problem::conflict("a request with this Idempotency-Key is still running; ask again in a moment"))
+}
+
+/// A request with a key whose body is too large to be read before it is handled: its body is hashed as it comes.
+pub struct Streamed {
+    slot: Slot,
+    seal: Seal,
+    body: digest::Context,
+    kept: Option<Kept>,
+    _run: Run,
+}
+
+impl Streamed {
+    /// The request's place among the kept answers, where it carries a key.
+    ///
+    /// # Errors
+    /// 400 for a bad key, 401 without a valid token, 409 while the same request runs.
+    pub async fn of(call: &Call) -> Result<Option<Streamed>, Problem> {
+        if !call.headers.contains_key(HEADER) {
+            return Ok(None);
+        }
+        let (slot, seal) = slot_of(call)?;
+        let run = start(&call.api, slot)?;
+        let kept = call.api.engine.store().kept_answer(slot, call.api.clock.now()).await?;
+        Ok(Some(Streamed { slot, seal, body: digest::Context::new(&digest::SHA256), kept, _run: run }))
+    }
+
+    /// Whether it was answered before: then it is to be read and not to be handled.
+    pub fn is_repeat(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Takes note of a piece of the body.
+    pub fn follow(&mut self, piece: &[u8]) {
+        self.body.update(piece);
+    }
+
+    /// The request once its body is known whole, and the first answer where there is one.
+    pub fn end(self) -> (Slotted, Option<Result<Response, Problem>>) {
+        let mut request = [0; 16];
+        request.copy_from_slice(&self.body.finish().as_ref()[..16]);
+        let slotted = Slotted { slot: self.slot, request, seal: self.seal };
+        let again = self.kept.map(|kept| replay(&kept, &slotted));
+        (slotted, again)
+    }
+}
+
+/// Runs `handle` once for each key of each caller and path, and answers repeats with the first answer.
+pub async fn once<'a>(
+    mut call: Call,
+    handle: impl FnOnce(Call) -> Pin<Box<dyn Future<Output = Result<Response, Problem>> + Send + 'a>>,
+) -> Result<Response, Problem> {
+    let (slot, seal) = slot_of(&call)?;
     let api = call.api.clone();
     let body = call.bytes(super::batch::bytes_max(&call)).await?;
-    let slotted = Slotted {
-        slot: fingerprint(&[caller.as_bytes(), call.path.as_bytes(), key.as_bytes()]),
-        request: fingerprint(&[&body]),
-        seal: Seal::new(&token, &key),
-    };
-    if !api.running.0.lock().insert(slotted.slot) {
-        return Err(Problem::conflict(
-            "a request with this Idempotency-Key is still running; ask again in a moment",
-        ));
-    }
-    let _run = Run { running: api.running.clone(), slot: slotted.slot };
+    let slotted = Slotted { slot, request: fingerprint(&[&body]), seal };
+    let _run = start(&api, slot)?;
     if let Some(kept) = api.engine.store().kept_answer(slotted.slot, api.clock.now()).await? {
         return replay(&kept, &slotted);
     }

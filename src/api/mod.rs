@@ -4,6 +4,7 @@
 //! handler by path and method, and handlers answer `Result<Response, Problem>`.
 
 mod batch;
+mod batches;
 mod broadcasts;
 mod call;
 mod captured;
@@ -15,6 +16,7 @@ pub mod idempotent;
 mod inbox;
 mod keys;
 pub mod live;
+mod ndjson;
 mod notifications;
 mod pages;
 mod preferences;

@@ -80,6 +80,11 @@ impl Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
     }
 
+    /// 413: there are more of something than are taken.
+    pub fn too_many(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
+
     /// 415: the body is of another kind than this path takes.
     pub fn unsupported_media_type(wanted: &str) -> Problem {
         let detail = format!("send the body as Content-Type: {wanted}");

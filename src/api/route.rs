@@ -18,8 +18,8 @@ use warp::reply::Response;
 use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
-    Api, batch, broadcasts, captured, connections, cors, health, idempotent, inbox, keys, live,
-    notifications, pages, preferences, templates, topics, users, workflow_events,
+    Api, batch, batches, broadcasts, captured, connections, cors, health, idempotent, inbox, keys, live,
+    ndjson, notifications, pages, preferences, templates, topics, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -119,7 +119,9 @@ async fn run(call: Call) -> Result<Response, Problem> {
 }
 
 async fn dispatch(call: Call) -> Result<Response, Problem> {
-    if call.method == Method::POST && call.headers.contains_key(idempotent::HEADER) {
+    // What is too large to be read before it is handled looks after its key itself.
+    let whole = !(call.path == batch::PATH && ndjson::is_ndjson(&call));
+    if whole && call.method == Method::POST && call.headers.contains_key(idempotent::HEADER) {
         return idempotent::once(call, |call| Box::pin(handle(call))).await;
     }
     handle(call).await
@@ -156,6 +158,9 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["notifications", id, "status"] => on!(call, GET => |call| notifications::status(call, id)),
         ["notifications", id, "timeline"] => on!(call, GET => |call| notifications::timeline(call, id)),
         ["notifications", id, "cancel"] => on!(call, POST => |call| notifications::cancel(call, id)),
+        ["batches"] => on!(call, GET => batches::list),
+        ["batches", id] => on!(call, GET => |call| batches::show(call, id)),
+        ["batches", id, "cancel"] => on!(call, POST => |call| batches::cancel(call, id)),
         ["workflow-events"] => on!(call, POST => workflow_events::create),
         ["broadcasts"] => on!(call, POST => broadcasts::create),
         ["users"] => on!(call, GET => users::list),

@@ -97,7 +97,7 @@ impl Engine {
     }
 }
 
-fn accept_one(
+pub(super) fn accept_one(
     shared: &Arc<Shared>,
     txn: &mut Txn<'_>,
     submission: Submission,

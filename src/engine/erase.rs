@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use super::Engine;
 use crate::model::delivery::{Reason, Status};
-use crate::store::StoreError;
 use crate::store::attempts::Event;
+use crate::store::{StoreError, Txn};
 
 /// Notifications erased in one write.
 const ERASED_LEN_MAX: usize = 200;
@@ -50,35 +50,36 @@ impl Engine {
     /// # Errors
     /// Where the store takes no writes.
     pub async fn cancel(&self, key: Uuid) -> Result<usize, StoreError> {
+        let engine = self.clone();
+        self.shared.store.commit(move |txn| engine.cancel_in(txn, key)).await
+    }
+
+    /// The same within a write.
+    pub(super) fn cancel_in(&self, txn: &mut Txn<'_>, key: Uuid) -> Result<usize, StoreError> {
         let (shared, now) = (self.shared.clone(), self.now());
-        self.shared
-            .store
-            .commit(move |txn| {
-                let Some(accepted) = txn.notification(key)? else { return Ok(0) };
-                let due = txn.due_of(&accepted)?;
-                for line in &due {
-                    let Some(channel) = line.lane.channel() else { continue };
-                    txn.remove_due(line);
-                    let event = Event {
-                        at: now,
-                        channel,
-                        status: Status::Canceled,
-                        reason: Some(Reason::Canceled),
-                        detail: None,
-                        attempt: false,
-                        not_before: None,
-                    };
-                    txn.push_event(key, &event)?;
-                }
-                let canceled = due.len();
-                txn.after(move || {
-                    for channel in due.iter().filter_map(|line| line.lane.channel()) {
-                        shared.metrics.delivery(channel, Status::Canceled, Some(Reason::Canceled));
-                    }
-                    shared.waiting.ring(key);
-                });
-                Ok::<_, StoreError>(canceled)
-            })
-            .await
+        let Some(accepted) = txn.notification(key)? else { return Ok(0) };
+        let due = txn.due_of(&accepted)?;
+        for line in &due {
+            let Some(channel) = line.lane.channel() else { continue };
+            txn.remove_due(line);
+            let event = Event {
+                at: now,
+                channel,
+                status: Status::Canceled,
+                reason: Some(Reason::Canceled),
+                detail: None,
+                attempt: false,
+                not_before: None,
+            };
+            txn.push_event(key, &event)?;
+        }
+        let canceled = due.len();
+        txn.after(move || {
+            for channel in due.iter().filter_map(|line| line.lane.channel()) {
+                shared.metrics.delivery(channel, Status::Canceled, Some(Reason::Canceled));
+            }
+            shared.waiting.ring(key);
+        });
+        Ok(canceled)
     }
 }

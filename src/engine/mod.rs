@@ -4,6 +4,7 @@
 //! due and records what came of it, [`report`] says where everything stands.
 
 pub mod accept;
+pub mod batch;
 mod deliver;
 pub mod dispatch;
 pub mod erase;
@@ -30,6 +31,7 @@ use crate::channel::Ways;
 use crate::clock::{Clock, Millis};
 use crate::metrics::Metrics;
 use crate::model::channel::{Channel, Mode};
+use crate::model::ids::new_id;
 use crate::model::notification::Accepted;
 use crate::model::workflow::Progress;
 use crate::render::Renderer;
@@ -149,11 +151,14 @@ struct Shared {
     leases: dispatch::Leases,
     /// Turns of the dispatcher so far.
     turns: AtomicU64,
+    /// This run of the program: what belongs to another has ended with it.
+    run: Uuid,
 }
 
 impl Engine {
     /// An engine over those parts. Nothing is sent before [`dispatch`]'s loop runs.
     pub fn new(parts: Parts) -> Engine {
+        let run = new_id(parts.clock.now());
         Engine {
             shared: Arc::new(Shared {
                 store: parts.store,
@@ -168,6 +173,7 @@ impl Engine {
                 waiting: Waiting::default(),
                 leases: dispatch::Leases::default(),
                 turns: AtomicU64::new(1),
+                run,
             }),
         }
     }
@@ -197,6 +203,11 @@ impl Engine {
     /// The present instant.
     pub fn now(&self) -> Millis {
         self.shared.clock.now()
+    }
+
+    /// This run of the program, told from every other.
+    pub fn run(&self) -> Uuid {
+        self.shared.run
     }
 
     /// Waits until nothing of the notification `key` is on its way any more, at most `longest`. Deferred counts as

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows a framework. Instants come in as arguments.
 
 pub mod audience;
+pub mod batch;
 pub mod channel;
 pub mod delivery;
 pub mod ids;

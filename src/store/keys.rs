@@ -17,6 +17,8 @@
 //! | `t` | topic | what it is for, how many members it has |
 //! | `j` | topic, 0, user id | a member of a topic |
 //! | `J` | user id, 0, topic | the same from the person's side |
+//! | `b` | batch id (UUIDv7) | many notifications that belong together: how far they are |
+//! | `B` | batch id, number | the notifications that one commit took into a batch |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
@@ -42,6 +44,8 @@ pub(super) const CAPTURE: u8 = b'c';
 pub(super) const TOPIC: u8 = b't';
 pub(super) const MEMBER: u8 = b'j';
 pub(super) const MEMBERSHIP: u8 = b'J';
+pub(super) const BATCH: u8 = b'b';
+pub(super) const BATCH_PART: u8 = b'B';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 
@@ -213,6 +217,13 @@ pub(super) fn priority_byte(priority: Priority) -> u8 {
 
 pub(super) fn priority_of(byte: u8) -> Option<Priority> {
     Priority::ALL.get(usize::from(byte)).copied()
+}
+
+/// A list of a batch's notifications.
+pub(super) fn batch_part(batch: Uuid, number: u32) -> Vec<u8> {
+    let mut key = named(BATCH_PART, batch.as_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
 }
 
 /// The last eight bytes of a key as a number: an inbox line's offset.

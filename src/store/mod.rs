@@ -8,6 +8,7 @@
 //! Nothing outside this module spells a key or a byte of what is stored.
 
 pub mod attempts;
+pub mod batches;
 pub mod captures;
 mod chunks;
 mod codec;

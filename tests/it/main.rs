@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "the names of tests are their documentation")]
 
 mod access;
+mod batches;
 mod crash;
 mod email;
 mod health;

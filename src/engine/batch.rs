@@ -1,0 +1,191 @@
+//! Batches: many notifications for one request, each for itself, and what became of them all.
+
+use uuid::Uuid;
+
+use super::Engine;
+use super::accept::{AcceptError, Submission, Taken, accept_one};
+use crate::model::batch::{Batch, BatchState};
+use crate::model::ids::new_id;
+use crate::store::idempotency::{Kept, Slot};
+use crate::store::{StoreError, Txn};
+
+/// Notifications withdrawn in one write.
+const CANCELED_LEN_MAX: usize = 128;
+
+/// One item of a batch: what is to be accepted, or why it is not; and what it is called in an error.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its id or its place.
+    pub name: String,
+    /// What was read of it.
+    pub read: Result<Submission, String>,
+}
+
+/// What became of one item.
+pub type ItemResult = Result<Taken, String>;
+
+/// Makes the answer to keep for a batch's idempotency key.
+pub type KeepBatch = (Slot, Box<dyn FnOnce(&Batch, &[ItemResult]) -> Kept + Send>);
+/// Makes the answer to keep for the idempotency key of a batch that came in piece by piece.
+pub type KeepClosed = (Slot, Box<dyn FnOnce(&Batch) -> Kept + Send>);
+
+impl Engine {
+    /// Accepts the items of a batch, all in one commit with the batch itself.
+    ///
+    /// # Errors
+    /// Where the store takes no writes; then none of them is accepted.
+    pub async fn accept_batch(
+        &self,
+        items: Vec<Item>,
+        keep: Option<KeepBatch>,
+    ) -> Result<(Batch, Vec<ItemResult>), StoreError> {
+        let (engine, now) = (self.clone(), self.now());
+        self.store()
+            .commit(move |txn| {
+                let mut batch = Batch::new(new_id(now), now);
+                let results = engine.take(txn, &mut batch, items)?;
+                batch.end(BatchState::Completed, now);
+                txn.put_batch(&batch)?;
+                if let Some((slot, answer)) = keep {
+                    txn.keep_answer(&slot, now, &answer(&batch, &results))?;
+                }
+                Ok((batch, results))
+            })
+            .await
+    }
+
+    /// Begins a batch that comes in piece by piece.
+    ///
+    /// # Errors
+    /// Where the store takes no writes.
+    pub async fn open_batch(&self) -> Result<Batch, StoreError> {
+        let now = self.now();
+        let batch = Batch { run: Some(self.run()), ..Batch::new(new_id(now), now) };
+        self.store()
+            .commit(move |txn| {
+                txn.put_batch(&batch)?;
+                Ok(batch)
+            })
+            .await
+    }
+
+    /// Accepts some more items of a batch that was opened. `None` where it was withdrawn in the meantime: then nothing of
+    /// them is taken.
+    ///
+    /// # Errors
+    /// Where the store takes no writes.
+    pub async fn extend_batch(
+        &self,
+        id: Uuid,
+        items: Vec<Item>,
+    ) -> Result<Option<Vec<ItemResult>>, StoreError> {
+        let engine = self.clone();
+        self.store()
+            .commit(move |txn| {
+                let Some(mut batch) = txn.batch(id)?.filter(|batch| batch.state == BatchState::Running)
+                else {
+                    return Ok(None);
+                };
+                let results = engine.take(txn, &mut batch, items)?;
+                txn.put_batch(&batch)?;
+                Ok(Some(results))
+            })
+            .await
+    }
+
+    /// Ends a batch that was opened, if nobody else has; answers it as it stands then.
+    ///
+    /// # Errors
+    /// Where the store takes no writes.
+    pub async fn close_batch(
+        &self,
+        id: Uuid,
+        state: BatchState,
+        keep: Option<KeepClosed>,
+    ) -> Result<Option<Batch>, StoreError> {
+        let now = self.now();
+        self.store()
+            .commit(move |txn| {
+                let Some(mut batch) = txn.batch(id)? else { return Ok(None) };
+                if batch.state == BatchState::Running {
+                    batch.end(state, now);
+                    txn.put_batch(&batch)?;
+                }
+                if let Some((slot, answer)) = keep {
+                    txn.keep_answer(&slot, now, &answer(&batch))?;
+                }
+                Ok::<_, StoreError>(Some(batch))
+            })
+            .await
+    }
+
+    /// Withdraws a batch and what has not left yet of its notifications, step by step. `None` where there is no such
+    /// batch.
+    ///
+    /// # Errors
+    /// Where the store takes no writes. What was withdrawn by then stays withdrawn; ask again.
+    pub async fn cancel_batch(&self, id: Uuid) -> Result<Option<Batch>, StoreError> {
+        let now = self.now();
+        let closed = self
+            .store()
+            .commit(move |txn| {
+                let Some(mut batch) = txn.batch(id)? else { return Ok(None) };
+                // Nothing joins a batch that does not run, so its lists are final from here.
+                batch.finished_at = batch.finished_at.or(Some(now));
+                batch.state = BatchState::Canceled;
+                txn.put_batch(&batch)?;
+                Ok::<_, StoreError>(Some(batch))
+            })
+            .await?;
+        let Some(mut batch) = closed else { return Ok(None) };
+        for part in 0..batch.parts {
+            for some in self.store().batch_members(id, part).await?.chunks(CANCELED_LEN_MAX) {
+                let (engine, some) = (self.clone(), some.to_vec());
+                batch = self.store().commit(move |txn| engine.cancel_some(txn, id, &some)).await?;
+            }
+        }
+        Ok(Some(batch))
+    }
+
+    fn cancel_some(&self, txn: &mut Txn<'_>, id: Uuid, members: &[Uuid]) -> Result<Batch, StoreError> {
+        let mut batch = txn.batch(id)?.unwrap_or_else(|| Batch::new(id, self.now()));
+        for key in members {
+            if self.cancel_in(txn, *key)? > 0 {
+                batch.canceled += 1;
+            }
+        }
+        txn.put_batch(&batch)?;
+        Ok(batch)
+    }
+
+    /// Takes what can be taken of `items`, and counts.
+    pub(super) fn take(
+        &self,
+        txn: &mut Txn<'_>,
+        batch: &mut Batch,
+        items: Vec<Item>,
+    ) -> Result<Vec<ItemResult>, StoreError> {
+        let now = self.now();
+        let (mut results, mut members) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        for Item { name, read } in items {
+            let result = match read {
+                Ok(submission) => match accept_one(&self.shared, txn, submission, now) {
+                    Ok(taken) => Ok(taken),
+                    Err(AcceptError::Store(error)) => return Err(error),
+                    Err(error @ AcceptError::Conflict { .. }) => Err(error.to_string()),
+                },
+                Err(why) => Err(why),
+            };
+            match &result {
+                Ok(taken) => {
+                    batch.took();
+                    members.push(taken.accepted().key);
+                }
+                Err(why) => batch.refused(&format!("{name}: {why}")),
+            }
+            results.push(result);
+        }
+        txn.put_batch_members(batch, &members);
+        Ok(results)
+    }
+}
