@@ -10,7 +10,7 @@ use hyper_util::service::TowerToHyperService;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
-use crate::access::{Access, SecretError, signing_secret};
+use crate::access::{Access, CONFIGURED_KEY_ID, SecretError, signing_secret};
 use crate::api::live::Backend;
 use crate::api::{self, Api, HubWatcher};
 use crate::channel::Ways;
@@ -19,7 +19,7 @@ use crate::channel::settings::Tls;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::engine::{Engine, Modes, Parts, Rules};
-use crate::hub::{self, Hub};
+use crate::hub::{self, Hub, Leave};
 use crate::listen;
 use crate::metrics::Metrics;
 use crate::model::channel::{Channel, Mode};
@@ -27,7 +27,7 @@ use crate::outbound::{self, Outbound};
 use crate::render::{RenderError, Renderer};
 use crate::store::{self, OpenError, Store, StoreError};
 use crate::supervise::Supervisor;
-use crate::ws;
+use crate::ws::{self, close};
 
 /// The close code at a shutdown: reconnect.
 const CLOSE_SHUTDOWN: u16 = 4001;
@@ -178,11 +178,18 @@ impl App {
     pub async fn reload(&self, config: Config) -> Result<(), StartError> {
         let (ways, rules) = (ways(&config)?, rules(&config));
         self.api.outbound.reload(&config.outbound)?;
+        let old = self.config.load_full();
         if let Some(secret) = &config.auth.jwt_secret {
             self.api.access.sign_with(secret.expose_secret().as_bytes());
+            if is_another(secret, old.auth.jwt_secret.as_ref()) {
+                self.api.hub.close_users(close::INVALID_TOKEN);
+            }
         }
-        if config.auth.admin_key.is_some() {
-            self.api.access.bootstrap(config.auth.admin_key.as_ref()).await?;
+        if let Some(key) = &config.auth.admin_key {
+            self.api.access.bootstrap(Some(key)).await?;
+            if is_another(key, old.auth.admin_key.as_ref()) {
+                self.api.hub.withdraw(&Leave::Key(CONFIGURED_KEY_ID.to_owned()));
+            }
         }
         self.api.engine.reconfigure(rules, ways);
         self.api.hub.set_limits(hub_limits(&config));
@@ -311,6 +318,10 @@ impl App {
         }
         self.api.engine.close_ways().await;
     }
+}
+
+fn is_another(secret: &SecretString, old: Option<&SecretString>) -> bool {
+    old.is_none_or(|old| old.expose_secret() != secret.expose_secret())
 }
 
 async fn supervisor_stopped(supervisor: &Supervisor) {

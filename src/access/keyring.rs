@@ -121,6 +121,14 @@ impl Access {
         self.users.load().check(token, now)
     }
 
+    /// Whether what a principal came with has not been revoked since.
+    pub fn stands(&self, principal: &Principal) -> bool {
+        match principal {
+            Principal::Key { id, .. } => self.held.read().values().any(|held| held.record.id == *id),
+            Principal::User { .. } => true,
+        }
+    }
+
     /// Makes a key with those rights.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::shapes;
 use crate::access::{CONFIGURED_KEY_ID, Scope};
 use crate::engine::report::instant;
+use crate::hub::Leave;
 use crate::model::invalid::Invalid;
 use crate::store::keyring::KeyRecord;
 
@@ -80,5 +81,6 @@ pub async fn revoke(call: Call, id: &str) -> Result<Response, Problem> {
     if !call.api.access.revoke(id).await? {
         return Err(Problem::not_found("key"));
     }
+    call.api.hub.withdraw(&Leave::Key(id.to_owned()));
     Ok(shapes::no_content())
 }

@@ -13,7 +13,7 @@ use crate::engine::inbox::Selection;
 use crate::model::notification::Accepted;
 use crate::store::StoreError;
 use crate::store::inbox::Mark;
-use crate::ws::protocol::{Action, NotificationFrame};
+use crate::ws::protocol::{Action, Channel, NotificationFrame};
 use crate::ws::{self, Head, MarkRefused, Missed, Refusal, Refused, Resume, Trouble, Visit};
 
 /// The longest session id in a query.
@@ -62,6 +62,20 @@ impl ws::Backend for Backend {
             .map(|entry| (entry.accepted.offset, Arc::new(frame(&entry.accepted))))
             .collect();
         Ok(Missed { entries, more, gap: false })
+    }
+
+    async fn may_watch(&self, user: &str, channel: &Channel) -> Result<bool, Trouble> {
+        let store = self.engine.store();
+        let listed = match (channel.workflow(), channel.topic()) {
+            (Some(workflow), _) => store.participates(user, workflow).await?,
+            (None, Some(topic)) => store.is_topic_member(topic, user).await?,
+            (None, None) => false,
+        };
+        Ok(listed)
+    }
+
+    fn stands(&self, principal: &Principal) -> bool {
+        self.access.stands(principal)
     }
 
     async fn mark(&self, user: &str, ids: Vec<String>, op: &str) -> Result<(), MarkRefused> {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::live;
 use crate::clock::Clock;
 use crate::engine::Watcher;
-use crate::hub::Hub;
+use crate::hub::{Hub, Leave};
 use crate::model::notification::Accepted;
 use crate::model::workflow::Progress;
 use crate::store::inbox::{Counts, Mark};
@@ -63,5 +63,11 @@ impl Watcher for HubWatcher {
             timestamp_ms: self.clock.now(),
         };
         self.hub.to_user(user, &change.encode());
+    }
+
+    fn left(&self, topic: &str, users: &[String]) {
+        for user in users {
+            self.hub.withdraw(&Leave::Member { user: user.clone(), channel: format!("topic:{topic}") });
+        }
     }
 }

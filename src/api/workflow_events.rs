@@ -31,6 +31,9 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
     let body = call.json().await?;
     let event = read(&body, call.api.clock.now())?;
+    if let Some(user) = &event.user_id {
+        call.api.engine.keep_participation(user, &event.progress).await?;
+    }
     if event.kind == EventKind::Update {
         call.api.engine.push_progress(&event.progress);
         return Ok(shapes::json_response(

@@ -31,6 +31,9 @@ impl Engine {
                     if left == ERASED_LEN_MAX {
                         return Ok((true, true));
                     }
+                    if txn.erase_participations(&id)? {
+                        return Ok((true, true));
+                    }
                     let known = txn.user(&id)?.is_some() || left > 0;
                     txn.erase_groups(&id)?;
                     txn.erase_captures(&id)?;

@@ -49,6 +49,8 @@ pub trait Watcher: Send + Sync + 'static {
     fn moved(&self, progress: &Progress);
     /// A person's entries were marked.
     fn marked(&self, user: &str, mark: Mark, ids: &[String], counts: Counts);
+    /// People are members of a topic no more.
+    fn left(&self, topic: &str, users: &[String]);
 }
 
 /// What the configuration says about the ways out; replaced whole when it is loaded again.

@@ -27,6 +27,8 @@ impl Engine {
     /// Where the store takes no writes.
     pub async fn sweep(&self) -> Result<(), StoreError> {
         while self.shared.store.sweep_answers(self.now()).await? {}
+        let now = self.now();
+        while self.shared.store.commit(move |txn| txn.sweep_participations(now)).await? {}
         let keep = self.shared.rules.load().captures_max;
         while self.shared.store.commit(move |txn| txn.trim_captures(keep)).await? {}
         Ok(())

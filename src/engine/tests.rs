@@ -35,6 +35,7 @@ impl Watcher for Witness {
     }
     fn moved(&self, _: &Progress) {}
     fn marked(&self, _: &str, _: Mark, _: &[String], _: Counts) {}
+    fn left(&self, _: &str, _: &[String]) {}
 }
 
 struct House {

@@ -3,7 +3,9 @@
 //! A long list of people is taken in steps, so that nobody else waits for it. What a step has written stays written where
 //! a later one fails; asked again, the rest follows.
 
-use super::Engine;
+use std::sync::Arc;
+
+use super::{Engine, Shared};
 use crate::clock::Millis;
 use crate::store::topics::Topic;
 use crate::store::{StoreError, Txn};
@@ -73,14 +75,14 @@ impl Engine {
     pub async fn leave_topic(&self, name: &str, users: &[String]) -> Result<Option<Changed>, StoreError> {
         let mut total = Changed { changed: 0, members: 0 };
         for step in steps(users) {
-            let name = name.to_owned();
+            let (name, shared) = (name.to_owned(), self.shared.clone());
             let done = self
                 .shared
                 .store
                 .commit(move |txn| {
                     let Some(mut topic) = txn.topic(&name)? else { return Ok(None) };
-                    let removed = txn.remove_topic_members(&mut topic, &step)?;
-                    Ok::<_, StoreError>(Some(Changed { changed: removed.len(), members: topic.members }))
+                    let removed = remove(&shared, txn, &mut topic, &step)?;
+                    Ok::<_, StoreError>(Some(Changed { changed: removed, members: topic.members }))
                 })
                 .await?;
             let Some(done) = done else { return Ok(None) };
@@ -95,8 +97,8 @@ impl Engine {
     /// Where the store takes no writes.
     pub async fn delete_topic(&self, name: &str) -> Result<bool, StoreError> {
         loop {
-            let name = name.to_owned();
-            let (known, over) = self.shared.store.commit(move |txn| delete_step(txn, &name)).await?;
+            let (name, shared) = (name.to_owned(), self.shared.clone());
+            let (known, over) = self.shared.store.commit(move |txn| delete_step(&shared, txn, &name)).await?;
             if over {
                 return Ok(known);
             }
@@ -105,16 +107,29 @@ impl Engine {
 }
 
 /// Removes some members and, after the last one, the topic. Answers whether there was one and whether that was all.
-fn delete_step(txn: &mut Txn<'_>, name: &str) -> Result<(bool, bool), StoreError> {
+fn delete_step(shared: &Arc<Shared>, txn: &mut Txn<'_>, name: &str) -> Result<(bool, bool), StoreError> {
     let Some(mut topic) = txn.topic(name)? else { return Ok((false, true)) };
     let page = txn.topic_members(name, None, STEP_LEN)?;
     let users: Vec<String> = page.items.into_iter().map(|member| member.user_id).collect();
-    txn.remove_topic_members(&mut topic, &users)?;
+    remove(shared, txn, &mut topic, &users)?;
     let over = page.next.is_none();
     if over {
         txn.remove_topic(name)?;
     }
     Ok((true, over))
+}
+
+/// Ends memberships and tells who watches. Answers how many there were.
+fn remove(
+    shared: &Arc<Shared>,
+    txn: &mut Txn<'_>,
+    topic: &mut Topic,
+    users: &[String],
+) -> Result<usize, StoreError> {
+    let removed = txn.remove_topic_members(topic, users)?;
+    let (count, shared, name) = (removed.len(), shared.clone(), topic.name.clone());
+    txn.after(move || shared.watcher.left(&name, &removed));
+    Ok(count)
 }
 
 /// At least one step, so that an empty list is answered too.

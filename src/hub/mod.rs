@@ -6,6 +6,7 @@
 
 mod attachment;
 mod frame;
+mod leave;
 mod line;
 mod roll;
 #[cfg(test)]
@@ -24,6 +25,8 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 pub use self::attachment::{Attachment, SUBSCRIPTIONS_MAX, TooMany};
 pub use self::frame::Frame;
+use self::leave::LeaveBook;
+pub use self::leave::{Leave, Leaves};
 use self::line::{Line, Pushed};
 use self::roll::Rolls;
 pub use self::view::{Counters, Totals, View};
@@ -77,6 +80,7 @@ struct Shared {
     /// Lines without a user, on a few shelves so that they too are spread over the shards.
     strangers: Rolls,
     channels: Rolls,
+    leaves: LeaveBook,
     sent: AtomicU64,
     errors: AtomicU64,
     overflows: AtomicU64,
@@ -115,6 +119,7 @@ impl Hub {
             users: Rolls::new(),
             strangers: Rolls::new(),
             channels: Rolls::new(),
+            leaves: LeaveBook::new(),
             sent: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             overflows: AtomicU64::new(0),

@@ -19,6 +19,8 @@
 //! | `J` | user id, 0, topic | the same from the person's side |
 //! | `b` | batch id (UUIDv7) | many notifications that belong together: how far they are |
 //! | `B` | batch id, number | the notifications that one commit took into a batch |
+//! | `W` | user id, 0, workflow | that the person takes part in the workflow, and since what day |
+//! | `w` | day, user id, 0, workflow | the same, in the order in which it runs out |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
@@ -46,6 +48,8 @@ pub(super) const MEMBER: u8 = b'j';
 pub(super) const MEMBERSHIP: u8 = b'J';
 pub(super) const BATCH: u8 = b'b';
 pub(super) const BATCH_PART: u8 = b'B';
+pub(super) const PARTICIPATION: u8 = b'W';
+pub(super) const PARTICIPATION_DAY: u8 = b'w';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 
@@ -108,6 +112,35 @@ pub(super) fn membership(user: &str, topic: &str) -> Vec<u8> {
     let mut key = topics_of(user);
     key.extend_from_slice(topic.as_bytes());
     key
+}
+
+/// All workflows that a person takes part in.
+pub(super) fn participations_of(user: &str) -> Vec<u8> {
+    let mut key = named(PARTICIPATION, user.as_bytes());
+    key.push(0);
+    key
+}
+
+pub(super) fn participation(user: &str, workflow: &str) -> Vec<u8> {
+    let mut key = participations_of(user);
+    key.extend_from_slice(workflow.as_bytes());
+    key
+}
+
+/// All participations whose last event was on a day.
+pub(super) fn participations_on(day: u32) -> Vec<u8> {
+    named(PARTICIPATION_DAY, &day.to_be_bytes())
+}
+
+pub(super) fn participation_day(day: u32, user: &str, workflow: &str) -> Vec<u8> {
+    let mut key = participations_on(day);
+    key.extend_from_slice(&participation(user, workflow)[1..]);
+    key
+}
+
+/// The participation that a key under its day belongs to.
+pub(super) fn participation_of_day(key: &[u8]) -> Vec<u8> {
+    named(PARTICIPATION, key.get(5..).unwrap_or_default())
 }
 
 pub(super) fn events_of(key: Uuid) -> Vec<u8> {

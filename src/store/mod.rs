@@ -24,6 +24,7 @@ mod migrate;
 pub mod notifications;
 mod open;
 pub mod outbox;
+pub mod participants;
 mod queue;
 mod records;
 pub mod settings;

@@ -6,6 +6,7 @@
 
 use super::out::Out;
 use super::protocol::{self, Connect, Echo, ErrorCode, Hello, Resume};
+use super::rights;
 use super::session::{Closing, Mark, Need, Session};
 use super::{Backend, Head, MarkRefused, Missed, Shared, Trouble, close};
 use crate::access::Principal;
@@ -53,6 +54,7 @@ pub(super) async fn join<B: Backend>(
     let Join { who, connect, id } = join;
     match who {
         Who::New(principal) => sit_down(session, shared, seat, principal, &connect, id.as_ref(), out)?,
+        Who::Same if connect.token.is_some() => rights::review(session, shared, out).await,
         Who::Same => {}
     }
     if shared.stopping.is_cancelled() {
@@ -65,12 +67,15 @@ pub(super) async fn join<B: Backend>(
     let now = shared.clock.now();
     greet(session, shared, head.as_ref(), replay.is_some(), out);
     if let Some(session_id) = &connect.session_id {
-        session.watch_session(session_id);
+        rights::watch_session(session, shared, session_id).await;
     }
     for channel in &connect.subscribe {
-        match session.on_subscribe(channel, id.as_ref(), now, out) {
-            Need::Close(closing) => return Err(closing),
-            Need::Nothing | Need::Join(_) | Need::Mark(_) | Need::Leave(_) => {}
+        let need = match session.on_subscribe(channel, id.as_ref(), now, out) {
+            Need::Watch(watch) => rights::watch(session, shared, *watch, out).await,
+            need => need,
+        };
+        if let Need::Close(closing) = need {
+            return Err(closing);
         }
     }
     Ok(replay)
@@ -104,6 +109,9 @@ fn sit_down<B: Backend>(
     session.principal = principal;
     session.attachment = Some(attachment);
     (session.floor, session.resumed) = (None, false);
+    if !session.stand_by_key(shared) {
+        return Err(Closing { code: close::INVALID_TOKEN, reason: "the key was revoked" });
+    }
     Ok(())
 }
 

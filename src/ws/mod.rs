@@ -12,6 +12,7 @@ mod flood;
 mod heartbeat;
 mod join;
 mod out;
+mod rights;
 mod session;
 mod socket;
 #[cfg(test)]
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::handshake::Refusal;
 use self::join::{Join, Who};
 pub use self::protocol::Resume;
-use self::protocol::{Connect, NotificationFrame};
+use self::protocol::{Channel, Connect, NotificationFrame};
 use self::session::Session;
 use self::socket::Socket;
 use crate::access::{Principal, Scope};
@@ -84,6 +85,12 @@ pub trait Backend: Send + Sync + 'static {
         after_offset: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Missed, Trouble>> + Send;
+
+    /// Whether a user may watch a channel by being listed somewhere, whatever their token says.
+    fn may_watch(&self, user: &str, channel: &Channel) -> impl Future<Output = Result<bool, Trouble>> + Send;
+
+    /// Whether what `principal` came with is still good. Must not block.
+    fn stands(&self, principal: &Principal) -> bool;
 
     /// Marks notifications in a user's inbox as `seen`, `read`, `unread` or `archived`. Telling the user's
     /// connections (`protocol::InboxChange`) is the backend's part.

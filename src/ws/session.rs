@@ -6,10 +6,11 @@ use super::heartbeat::{Beat, Heartbeat};
 use super::join::{Join, Who};
 use super::out::Out;
 use super::protocol::{self, Channel, ClientFrame, Connect, Echo, ErrorCode, Malformed};
+use super::rights::Watch;
 use super::{Backend, Limits, close, may_connect};
 use crate::access::Principal;
 use crate::clock::Millis;
-use crate::hub::{Attachment, Hub};
+use crate::hub::{Attachment, Hub, Leaves};
 
 /// How long a client may take to say who it is.
 const AUTHENTICATION_WITHIN_MS: Millis = 10_000;
@@ -27,6 +28,8 @@ pub(super) enum Need {
     Nothing,
     /// Join the hub, or resume.
     Join(Box<Join>),
+    /// Watch a channel, if the backend says that the client may.
+    Watch(Box<Watch>),
     /// Mark notifications in the inbox.
     Mark(Box<Mark>),
     Close(Closing),
@@ -52,6 +55,8 @@ pub(super) struct Session {
     pub(super) floor: Option<u64>,
     /// A connection resumes once.
     pub(super) resumed: bool,
+    /// What it does by leave; `None` for most.
+    pub(super) leaves: Option<Box<Leaves>>,
     hub: Hub,
     heart: Heartbeat,
     flood: Flood,
@@ -65,6 +70,7 @@ impl Session {
             principal: None,
             floor: None,
             resumed: false,
+            leaves: None,
             hub,
             heart: Heartbeat::new(limits.heartbeat_interval, limits.connection_timeout, now),
             flood: Flood::new(now),
@@ -131,13 +137,7 @@ impl Session {
                 self.fail(ErrorCode::AuthenticationFailed, "connect with a token first", None, id, now, out)
             }
             Ok(ClientFrame::Subscribe(channel)) => self.on_subscribe(&channel, id, now, out),
-            Ok(ClientFrame::Unsubscribe(channel)) => {
-                if let Some(attachment) = &self.attachment {
-                    attachment.unsubscribe(channel.as_str());
-                }
-                out.reply(protocol::subscribed(false, &channel, id, now));
-                Need::Nothing
-            }
+            Ok(ClientFrame::Unsubscribe(channel)) => self.unsubscribe(&channel, id, now, out),
             Ok(ClientFrame::Mark { ids, op }) => match self.user().map(str::to_owned) {
                 Some(user) => Need::Mark(Box::new(Mark { user, ids, op, id: id.cloned() })),
                 None => self.fail(ErrorCode::Forbidden, "only a user has an inbox", None, id, now, out),
@@ -193,7 +193,7 @@ impl Session {
         Need::Join(Box::new(Join { who, connect, id: id.cloned() }))
     }
 
-    /// Watches a channel, if the client may.
+    /// Watches a channel, if the token allows it; a user's other rights are the backend's to know.
     pub(super) fn on_subscribe(
         &mut self,
         channel: &Channel,
@@ -201,10 +201,23 @@ impl Session {
         now: Millis,
         out: &mut Out,
     ) -> Need {
-        if !self.may_watch(channel) {
-            let error = "this token does not allow to watch that channel";
-            return self.fail(ErrorCode::Forbidden, error, Some(channel.as_str()), id, now, out);
+        if self.may_watch(channel) {
+            self.subscribe(channel, id, now, out)
+        } else if self.user().is_some() {
+            Need::Watch(Box::new(Watch { channel: channel.clone(), id: id.cloned() }))
+        } else {
+            self.forbid(channel, id, now, out)
         }
+    }
+
+    /// Watches a channel that the client may watch, and says so.
+    pub(super) fn subscribe(
+        &mut self,
+        channel: &Channel,
+        id: Option<&Echo>,
+        now: Millis,
+        out: &mut Out,
+    ) -> Need {
         let Some(attachment) = &self.attachment else { return Need::Nothing };
         match attachment.subscribe(channel.as_str()) {
             Ok(_) => {
@@ -212,23 +225,25 @@ impl Session {
                 Need::Nothing
             }
             Err(error) => {
+                self.give_back(channel);
                 self.fail(ErrorCode::Forbidden, &error.to_string(), Some(channel.as_str()), id, now, out)
             }
         }
     }
 
-    /// Watches the session's own workflow without a word, if the client may.
-    pub(super) fn watch_session(&self, session_id: &str) {
-        if let Some(channel) = Channel::of_workflow(session_id)
-            && self.may_watch(&channel)
-            && let Some(attachment) = &self.attachment
-        {
-            // A connection that watches a thousand channels already has no claim to one more.
-            let _ = attachment.subscribe(channel.as_str());
-        }
+    pub(super) fn forbid(
+        &mut self,
+        channel: &Channel,
+        id: Option<&Echo>,
+        now: Millis,
+        out: &mut Out,
+    ) -> Need {
+        let error = "this client may not watch that channel";
+        self.fail(ErrorCode::Forbidden, error, Some(channel.as_str()), id, now, out)
     }
 
-    fn may_watch(&self, channel: &Channel) -> bool {
+    /// Whether the token alone allows to watch a channel.
+    pub(super) fn may_watch(&self, channel: &Channel) -> bool {
         let Some(principal) = &self.principal else { return false };
         channel.workflow().is_some_and(|workflow| principal.may_watch_workflow(workflow))
             || channel.topic().is_some_and(|topic| principal.may_watch_topic(topic))

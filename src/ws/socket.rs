@@ -20,6 +20,7 @@ use self::farewell::reason;
 use super::frame::Decoder;
 use super::join::{self, Join, Replay};
 use super::out::Out;
+use super::rights;
 use super::session::{Closing, Need, Session};
 use super::{Backend, Entry, Shared, Waiting, close};
 use crate::clock::Millis;
@@ -77,6 +78,7 @@ impl From<io::Error> for End {
 #[derive(Clone, Copy, Default)]
 struct Ready {
     timer: bool,
+    withdrawn: bool,
     hub: bool,
     write: bool,
     read: bool,
@@ -160,7 +162,7 @@ impl<B: Backend> Socket<B> {
                 self.send()?;
             }
             let ready = poll_fn(|cx| self.poll(cx, timer.as_mut())).await;
-            if ready.read || ready.timer {
+            if ready.read || ready.timer || ready.withdrawn {
                 self.turn(ready).await?;
             }
             if ready.timer {
@@ -202,6 +204,12 @@ impl<B: Backend> Socket<B> {
                 tokio::task::yield_now().await;
             }
         }
+        if ready.withdrawn {
+            match self.session.on_withdrawn(now, &mut self.out) {
+                Need::Nothing => {}
+                need => Box::pin(self.meet(need)).await?,
+            }
+        }
         if ready.timer {
             self.note_stall(now);
             match self.session.on_time(now, &mut self.out) {
@@ -219,11 +227,14 @@ impl<B: Backend> Socket<B> {
             let wants = !writing && self.replay.is_none();
             ready.hub = attachment.poll_ready(cx, wants).is_ready();
         }
+        if let Some(leaves) = &self.session.leaves {
+            ready.withdrawn = leaves.poll(cx).is_ready();
+        }
         // An error makes a stream ready, and the next read or write tells it.
         ready.write = writing && self.stream.poll_write_ready(cx).is_ready();
         let listening = self.unread.is_empty() && self.out.has_room_for_replies();
         ready.read = listening && self.stream.poll_read_ready(cx).is_ready();
-        let any = ready.timer || ready.hub || ready.write || ready.read;
+        let any = ready.timer || ready.withdrawn || ready.hub || ready.write || ready.read;
         if any { Poll::Ready(ready) } else { Poll::Pending }
     }
 
@@ -320,6 +331,9 @@ impl<B: Backend> Socket<B> {
                 Need::Join(join) => {
                     self.join(None, *join).await?;
                     Need::Nothing
+                }
+                Need::Watch(watch) => {
+                    rights::watch(&mut self.session, &self.shared, *watch, &mut self.out).await
                 }
                 Need::Mark(mark) => join::mark(&mut self.session, &self.shared, *mark, &mut self.out).await,
                 Need::Close(closing) => return Err(closing.into()),

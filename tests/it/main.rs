@@ -17,6 +17,7 @@ mod notifications;
 mod preferences;
 mod problems;
 mod refusals;
+mod rights;
 mod start;
 mod support;
 mod topics;

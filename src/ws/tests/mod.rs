@@ -26,14 +26,17 @@ pub(super) struct House {
     pub(super) forgotten: Mutex<u64>,
     /// Publishes one more notification while a page is read, as often as this says.
     pub(super) meanwhile: Mutex<usize>,
+    /// No API key is good any more.
+    pub(super) revoked: Mutex<bool>,
 }
 
 impl House {
     pub(super) fn new(connections_max: usize) -> Arc<House> {
         let queue_bytes_max = 1 << 20;
         let hub = Hub::new(hub::Limits { connections_max, queue_len_max: 100, queue_bytes_max });
-        let (stored, forgotten, meanwhile) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(House { hub, stored, forgotten, meanwhile })
+        let (stored, forgotten) = (Mutex::default(), Mutex::default());
+        let (meanwhile, revoked) = (Mutex::default(), Mutex::default());
+        Arc::new(House { hub, stored, forgotten, meanwhile, revoked })
     }
 
     /// Stores and publishes, in that order.
@@ -93,6 +96,15 @@ impl Backend for House {
             self.notify(user, "meanwhile");
         }
         Ok(Missed { entries, more, gap: after_offset < *self.forgotten.lock() })
+    }
+
+    /// Everybody is a member of `members`, except Bob.
+    async fn may_watch(&self, user: &str, channel: &Channel) -> Result<bool, Trouble> {
+        Ok(user != "bob" && channel.as_str() == "topic:members")
+    }
+
+    fn stands(&self, _: &Principal) -> bool {
+        !*self.revoked.lock()
     }
 
     async fn mark(&self, user: &str, ids: Vec<String>, op: &str) -> Result<(), MarkRefused> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::ws::frame::Event;
 use crate::ws::join::{Replay, join, mark, replay};
 use crate::ws::out::Out;
+use crate::ws::rights::watch;
 use crate::ws::session::{Closing, Need};
 
 /// A client and its session, with the house behind it and nothing in between.
@@ -72,6 +73,10 @@ impl Talk {
                     let (session, shared) = (&mut self.session, &self.shared);
                     self.replay = replay(session, shared, under_way, &mut self.out).await.unwrap();
                 }
+            }
+            Need::Watch(wish) => {
+                let need = watch(&mut self.session, &self.shared, *wish, &mut self.out).await;
+                Box::pin(self.meet(need)).await;
             }
             Need::Mark(wish) => {
                 let need = mark(&mut self.session, &self.shared, *wish, &mut self.out).await;
@@ -343,4 +348,40 @@ async fn an_anonymous_listener_hears_broadcasts_and_may_say_later_who_it_is() {
     assert_eq!(talk.heard().len(), 1);
     assert_eq!(talk.say(&connect("ada")).await[0]["user_id"], "ada");
     assert_eq!(house.notify("ada", "x"), 1);
+}
+
+#[tokio::test]
+async fn a_member_watches_a_topic_until_the_membership_ends() {
+    let leave =
+        |user: &str| crate::hub::Leave::Member { user: user.to_owned(), channel: "topic:members".to_owned() };
+    let wish = json!({"type": "subscribe", "channel": "topic:members", "id": 1});
+    let mut bob = Talk::connected("bob").await;
+    assert_eq!(bob.say(&wish).await[0]["code"], "FORBIDDEN");
+    assert_eq!(bob.house.hub.withdraw(&leave("bob")), 0);
+    let mut ada = Talk::connected("ada").await;
+    assert_eq!(kind(&ada.say(&wish).await[0]), "subscribed");
+    assert_eq!(ada.house.hub.withdraw(&leave("ada")), 1);
+    let need = ada.session.on_withdrawn(START, &mut ada.out);
+    assert!(matches!(need, Need::Nothing));
+    let told = ada.heard();
+    assert_eq!((kind(&told[0]), &told[0]["channel"]), ("unsubscribed", &json!("topic:members")));
+    let frame = protocol::broadcast(&Default::default(), START);
+    assert_eq!(ada.house.hub.to_channel("topic:members", &frame), 0);
+    // Whoever leaves by themselves holds nothing any more.
+    ada.say(&wish).await;
+    ada.say(&json!({"type": "unsubscribe", "channel": "topic:members"})).await;
+    assert_eq!(ada.house.hub.withdraw(&leave("ada")), 0);
+}
+
+#[tokio::test]
+async fn a_revoked_key_ends_its_connection_also_where_it_is_just_coming_in() {
+    let mut talk = Talk::connected("key").await;
+    assert_eq!(talk.house.hub.withdraw(&crate::hub::Leave::Key("k".to_owned())), 1);
+    let need = talk.session.on_withdrawn(START, &mut talk.out);
+    assert!(matches!(need, Need::Close(Closing { code: close::INVALID_TOKEN, .. })));
+    let house = House::new(1);
+    *house.revoked.lock() = true;
+    let mut late = Talk::with(&house, limits());
+    late.say(&connect("key")).await;
+    assert_eq!(late.closed, Some(close::INVALID_TOKEN));
 }
