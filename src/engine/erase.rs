@@ -1,10 +1,14 @@
 //! Forgetting a person, and withdrawing a notification.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use super::Engine;
+use super::{Engine, Shared};
+use crate::clock::Millis;
 use crate::model::delivery::{Reason, Status};
 use crate::store::attempts::Event;
+use crate::store::outbox::Due;
 use crate::store::{StoreError, Txn};
 
 /// Notifications erased in one write.
@@ -62,27 +66,41 @@ impl Engine {
         let (shared, now) = (self.shared.clone(), self.now());
         let Some(accepted) = txn.notification(key)? else { return Ok(0) };
         let due = txn.due_of(&accepted)?;
-        for line in &due {
-            let Some(channel) = line.lane.channel() else { continue };
-            txn.remove_due(line);
-            let event = Event {
-                at: now,
-                channel,
-                status: Status::Canceled,
-                reason: Some(Reason::Canceled),
-                detail: None,
-                attempt: false,
-                not_before: None,
-            };
-            txn.push_event(key, &event)?;
-        }
         let canceled = due.len();
-        txn.after(move || {
-            for channel in due.iter().filter_map(|line| line.lane.channel()) {
-                shared.metrics.delivery(channel, Status::Canceled, Some(Reason::Canceled));
-            }
-            shared.waiting.ring(key);
-        });
+        withdraw(&shared, txn, key, due, (Status::Canceled, Reason::Canceled), now)?;
         Ok(canceled)
     }
+}
+
+/// Takes deliveries that have not left yet out of the due index, and says why.
+pub(super) fn withdraw(
+    shared: &Arc<Shared>,
+    txn: &mut Txn<'_>,
+    key: Uuid,
+    due: Vec<Due>,
+    (status, reason): (Status, Reason),
+    now: Millis,
+) -> Result<(), StoreError> {
+    for line in &due {
+        let Some(channel) = line.lane.channel() else { continue };
+        txn.remove_due(line);
+        let event = Event {
+            at: now,
+            channel,
+            status,
+            reason: Some(reason),
+            detail: None,
+            attempt: false,
+            not_before: None,
+        };
+        txn.push_event(key, &event)?;
+    }
+    let shared = shared.clone();
+    txn.after(move || {
+        for channel in due.iter().filter_map(|line| line.lane.channel()) {
+            shared.metrics.delivery(channel, status, Some(reason));
+        }
+        shared.waiting.ring(key);
+    });
+    Ok(())
 }

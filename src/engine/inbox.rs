@@ -1,7 +1,14 @@
 //! What a person does with their inbox.
 
-use super::Engine;
+use std::sync::Arc;
+
+use super::erase::withdraw;
+use super::{Engine, Shared};
+use crate::clock::Millis;
+use crate::model::delivery::{Reason, Status};
+use crate::model::notification::{Accepted, Verdict};
 use crate::store::inbox::{Counts, Mark};
+use crate::store::outbox::Due;
 use crate::store::{StoreError, Txn};
 
 /// Which entries are to be marked.
@@ -53,7 +60,7 @@ impl Engine {
         mark: Mark,
         before: u64,
     ) -> Result<(Marked, Option<u64>), StoreError> {
-        let (shared, user) = (self.shared.clone(), user.to_owned());
+        let (shared, user, now) = (self.shared.clone(), user.to_owned(), self.now());
         self.shared
             .store
             .commit(move |txn| {
@@ -63,8 +70,15 @@ impl Engine {
                 };
                 let (counts, changed) = txn.mark_lines(&user, &offsets, mark)?;
                 let count = changed.len();
+                let mut ids = Vec::with_capacity(count);
+                for offset in changed {
+                    let Some(accepted) = at(txn, &user, offset)? else { continue };
+                    if mark == Mark::Read {
+                        skip_elsewhere(&shared, txn, &accepted, now)?;
+                    }
+                    ids.push(accepted.id());
+                }
                 // Told even where nothing changed: whoever asked over a live connection waits for the counters.
-                let ids = ids_at(txn, &user, &changed)?;
                 txn.after(move || shared.watcher.marked(&user, mark, &ids, counts));
                 Ok((Marked { changed: count, counts }, next))
             })
@@ -83,14 +97,34 @@ fn offsets_of(txn: &Txn<'_>, user: &str, ids: &[String]) -> Result<Vec<u64>, Sto
     Ok(offsets)
 }
 
-fn ids_at(txn: &Txn<'_>, user: &str, offsets: &[u64]) -> Result<Vec<String>, StoreError> {
-    let mut ids = Vec::with_capacity(offsets.len());
-    for offset in offsets {
-        if let Some(key) = txn.line_key(user, *offset)?
-            && let Some(accepted) = txn.notification(key)?
-        {
-            ids.push(accepted.id());
-        }
+fn at(txn: &Txn<'_>, user: &str, offset: u64) -> Result<Option<Accepted>, StoreError> {
+    match txn.line_key(user, offset)? {
+        Some(key) => txn.notification(key),
+        None => Ok(None),
     }
-    Ok(ids)
+}
+
+/// What somebody has read needs no further telling: what is still held for later on other channels is skipped at once.
+/// What is on its way already goes on.
+fn skip_elsewhere(
+    shared: &Arc<Shared>,
+    txn: &mut Txn<'_>,
+    accepted: &Accepted,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let held = |due: &Due| {
+        let channel = due.lane.channel();
+        let deferred = accepted.decisions.iter().any(|decision| {
+            Some(decision.channel) == channel && matches!(decision.verdict, Verdict::Deferred { .. })
+        });
+        deferred && due.at > now
+    };
+    if accepted.decisions.iter().all(|decision| !matches!(decision.verdict, Verdict::Deferred { .. })) {
+        return Ok(());
+    }
+    let due: Vec<Due> = txn.due_of(accepted)?.into_iter().filter(held).collect();
+    if due.is_empty() {
+        return Ok(());
+    }
+    withdraw(shared, txn, accepted.key, due, (Status::Skipped, Reason::ReadElsewhere), now)
 }

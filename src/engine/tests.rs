@@ -181,9 +181,10 @@ async fn what_was_read_meanwhile_is_not_mailed_in_the_morning() {
     let accepted = house.send(|_| {}).await;
     let marked = house.engine.mark("anna", Selection::Ids(vec![accepted.id()]), Mark::Read).await;
     assert_eq!(marked.expect("the store takes it").counts.unread, 0);
+    // At once, and not only in the morning.
+    assert_eq!(house.email(&accepted).await, (Status::Skipped, Some(Reason::ReadElsewhere)));
     house.clock.advance(HOUR * 9);
     house.work().await;
-    assert_eq!(house.email(&accepted).await, (Status::Skipped, Some(Reason::ReadElsewhere)));
     assert_eq!(house.captured().await, 0);
 }
 

@@ -157,3 +157,39 @@ async fn a_mark_is_told_to_all_connections_of_its_person() {
         assert_eq!(socket.next_of("inbox").await["op"], "archived");
     }
 }
+
+#[tokio::test]
+async fn what_is_read_on_one_device_is_read_on_all_and_is_mailed_no_more() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    admin.person("ada").await;
+    let quiet =
+        json!({ "quiet_hours": { "enabled": true, "start": "00:00", "end": "23:59", "timezone": "UTC" } });
+    admin.patch("/v1/users/ada/preferences", &quiet).await.is(200);
+    let token = admin.mint("ada", &json!({})).await;
+    let (mut phone, _) = Socket::join(server.url(), &token, "").await;
+    let (mut laptop, _) = Socket::join(server.url(), &token, "").await;
+    let mine = server.with(&token);
+    for (id, by_socket) in [("n-1", true), ("n-2", false)] {
+        let sent = admin.notify(&with(hello("ada"), json!({ "id": id }))).await;
+        assert_eq!(sent["channels_deferred"][0]["channel"], "email", "{sent}");
+        for socket in [&mut phone, &mut laptop] {
+            socket.next_of("notification").await;
+        }
+        if by_socket {
+            phone.say(&json!({ "type": "mark", "ids": [id], "as": "read" })).await;
+        } else {
+            mine.post("/v1/users/me/inbox/mark", &json!({ "ids": [id], "as": "read" })).await.is(200);
+        }
+        for socket in [&mut phone, &mut laptop] {
+            let told = socket.next_of("inbox").await;
+            assert_eq!((&told["op"], &told["ids"]), (&json!("read"), &json!([id])));
+            assert_eq!(told["counts"]["unread"], 0);
+        }
+        let mail = admin.standing(id, "email").await;
+        assert_eq!((&mail["status"], &mail["reason"]), (&json!("skipped"), &json!("read_elsewhere")));
+    }
+    for socket in [&mut phone, &mut laptop] {
+        socket.hears_nothing().await;
+    }
+}
