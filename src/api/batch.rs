@@ -1,6 +1,5 @@
-//! `POST /v1/notifications/batch`, and one notification for several people: each item for itself, all in one commit.
+//! `POST /v1/notifications/batch`: each item for itself, all in one commit.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -13,11 +12,11 @@ use super::fields::Fields;
 use super::ndjson;
 use super::notifications::{first_result, prefer_wait};
 use super::problem::Problem;
+use super::sends;
 use super::shapes;
-use super::submission::submission;
+use super::submission::{Inbound, inbound};
 use crate::access::Scope;
-use crate::engine::accept::Taken;
-use crate::engine::batch::{Item, ItemResult, KeepBatch};
+use crate::engine::batch::{Entry, Item, ItemResult, KeepBatch, Received};
 use crate::model::batch::Batch;
 
 /// Where batches are sent.
@@ -74,11 +73,14 @@ async fn take_batch(mut call: Call, bodies: Vec<Value>) -> Result<Response, Prob
 
 /// One item of a batch, read.
 pub fn item(api: &Api, at: usize, body: &Value) -> Item {
-    Item { name: item_name(at, body), read: submission(api, body).map_err(|problem| problem.summary()) }
+    Item {
+        name: item_name(at, body),
+        read: inbound(api, body).map(Entry::from).map_err(|problem| problem.summary()),
+    }
 }
 
 /// Waits for every notification of a batch, as long as is left, and puts what became of each into its answer.
-async fn settle_all(
+pub async fn settle_all(
     call: &Call,
     results: &[ItemResult],
     longest: Duration,
@@ -86,7 +88,7 @@ async fn settle_all(
 ) -> Result<bool, Problem> {
     let deadline = tokio::time::Instant::now() + longest;
     let mut all_settled = true;
-    for accepted in results.iter().flatten().map(Taken::accepted) {
+    for accepted in results.iter().flatten().filter_map(Received::accepted) {
         let left = deadline.saturating_duration_since(tokio::time::Instant::now());
         all_settled &= call.api.engine.settled(accepted.key, left).await?;
         let Some(standing) = call.api.engine.standing(accepted.key).await? else { continue };
@@ -106,9 +108,19 @@ fn item_name(at: usize, item: &Value) -> String {
     item.get("id").and_then(Value::as_str).map_or_else(|| at.to_string(), visible)
 }
 
+impl From<Inbound> for Entry {
+    fn from(inbound: Inbound) -> Entry {
+        match inbound {
+            Inbound::One(submission) => Entry::One(submission),
+            Inbound::Many(submission, target) => Entry::Many(submission, target),
+        }
+    }
+}
+
 fn batch_result(batch: &Batch, results: &[ItemResult]) -> Value {
     let shape = |result: &ItemResult| match result {
-        Ok(taken) => json!(first_result(taken.accepted())),
+        Ok(Received::One(taken)) => json!(first_result(taken.accepted())),
+        Ok(Received::Many(sent)) => sends::result(sent),
         Err(why) => refused(why),
     };
     summary(batch, &results.iter().map(shape).collect::<Vec<_>>())
@@ -130,35 +142,4 @@ pub fn summary(batch: &Batch, results: &[Value]) -> Value {
         "batch_id": batch.id.to_string(),
         "results": results,
     })
-}
-
-/// One body for several people: a notification for each, answered like a batch.
-pub async fn create_for_many(call: Call, body: Value) -> Result<Response, Problem> {
-    let people: Vec<String> = {
-        let mut fields = Fields::of(&body)?;
-        let to = fields.texts("to", call.api.limits.load().batch_len_max).unwrap_or_default();
-        let mut seen = HashSet::new();
-        let to: Vec<String> = to.into_iter().filter(|user| seen.insert(*user)).map(str::to_owned).collect();
-        if to.is_empty() && fields.invalid.errors.is_empty() {
-            fields.wrong("to", "must name at least one user");
-        }
-        for other in ["user_id", "topic", "id"] {
-            if fields.raw(other).is_some() {
-                fields.wrong(other, "does not go together with to");
-            }
-        }
-        fields.finish(to)?
-    };
-    let items = people
-        .into_iter()
-        .map(|user| {
-            let mut item = body.clone();
-            if let Value::Object(fields) = &mut item {
-                fields.remove("to");
-                fields.insert("user_id".to_owned(), Value::String(user));
-            }
-            item
-        })
-        .collect();
-    take_batch(call, items).await
 }

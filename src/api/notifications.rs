@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use warp::reply::Response;
 
-use super::batch;
 use super::call::Call;
 use super::fields::parse_instant;
 use super::idempotent::Slotted;
 use super::problem::Problem;
+use super::sends;
 use super::shapes;
-use super::submission::submission;
+use super::submission::{Inbound, inbound};
 use crate::access::Scope;
 use crate::engine::accept::Keep;
 use crate::engine::report::{self, Standing, instant};
@@ -30,10 +30,10 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
     let wait = prefer_wait(&call);
     let body = call.json().await?;
-    if body.get("to").is_some_and(|to| !to.is_null()) {
-        return batch::create_for_many(call, body).await;
-    }
-    let submission = submission(&call.api, &body)?;
+    let submission = match inbound(&call.api, &body)? {
+        Inbound::One(submission) => submission,
+        Inbound::Many(submission, target) => return sends::create(call, submission, target).await,
+    };
     let keep = call.slotted.take().map(keep_one);
     let taken = call.api.engine.accept(vec![submission], keep).await?;
     let taken = taken.into_iter().next().expect("one result for one submission")?;

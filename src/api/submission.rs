@@ -6,7 +6,9 @@ use super::Api;
 use super::fields::Fields;
 use super::idempotent::fingerprint;
 use super::problem::{Problem, render_problem};
+use super::recipients::{Recipients, recipients};
 use crate::engine::accept::Submission;
+use crate::model::audience::Target;
 use crate::model::channel::Channel;
 use crate::model::invalid::Invalid;
 use crate::model::notification::{
@@ -19,21 +21,39 @@ const RESERVED_IDS: [&str; 2] = ["batch", "simulate"];
 /// The category of a notification that names none.
 const DEFAULT_CATEGORY: &str = "system";
 
-/// A body as a submission.
+/// What a body asks for.
+pub enum Inbound {
+    /// A notification for one person.
+    One(Submission),
+    /// A notification for each of many; the one that is in it names nobody.
+    Many(Submission, Target),
+}
+
+/// A body as what it asks for.
 ///
 /// # Errors
 /// 422, naming every field that is wrong.
-pub fn submission(api: &Api, body: &Value) -> Result<Submission, Problem> {
+pub fn inbound(api: &Api, body: &Value) -> Result<Inbound, Problem> {
     let mut fields = Fields::of(body)?;
     let rendered = render(api, &mut fields)?;
-    let notification = notification(&mut fields, rendered, api.clock.now());
-    let notification = fields.finish(notification)?.ok_or_else(|| Invalid::one("body", "is incomplete"))?;
+    let to = recipients(&mut fields);
+    let user_id = match &to {
+        Some(Recipients::User(user)) => user.clone(),
+        Some(Recipients::Many(_)) | None => String::new(),
+    };
+    let notification = notification(&mut fields, user_id, rendered, api.clock.now());
+    let (to, notification) =
+        fields.finish(to.zip(notification))?.ok_or_else(|| Invalid::one("body", "is incomplete"))?;
     let content = match &notification.given_id {
         // Maps of serde_json are sorted, so the same content is the same text however it was spelled.
         Some(_) => fingerprint(&[body.to_string().as_bytes()]),
         None => [0; 16],
     };
-    Ok(Submission { notification, content })
+    let submission = Submission { notification, content };
+    Ok(match to {
+        Recipients::User(_) => Inbound::One(submission),
+        Recipients::Many(target) => Inbound::Many(submission, target),
+    })
 }
 
 /// What a template gives, where one is named.
@@ -71,19 +91,15 @@ fn render(api: &Api, fields: &mut Fields<'_>) -> Result<Option<FromTemplate>, Pr
 
 fn notification(
     fields: &mut Fields<'_>,
+    user_id: String,
     template: Option<FromTemplate>,
     now: crate::clock::Millis,
 ) -> Option<Notification> {
-    if fields.raw("topic").is_some() {
-        fields.wrong("topic", "sending to a topic is not available in this version; name user_id or to");
-    }
     for later in ["dedupe_key", "collapse_key", "digest_key"] {
         if fields.raw(later).is_some() {
             fields.wrong(later, "is not available in this version");
         }
     }
-    let user_id = fields.name("user_id");
-    let user_id = fields.required("user_id", user_id);
     let kind = fields.word("type").map(str::to_owned).or_else(|| template.as_ref().map(|t| t.kind.clone()));
     let kind = fields.required("type", kind);
     let title = fields.short_text("title", TITLE_CHARS_MAX).map(one_line);
@@ -113,7 +129,7 @@ fn notification(
     }
     Some(Notification {
         given_id,
-        user_id: user_id?.to_owned(),
+        user_id,
         kind: kind?,
         title: title?,
         message: message?,

@@ -4,8 +4,11 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::accept::{AcceptError, Submission, Taken, accept_one};
+use super::expand::Sent;
+use crate::model::audience::Target;
 use crate::model::batch::{Batch, BatchState};
 use crate::model::ids::new_id;
+use crate::model::notification::Accepted;
 use crate::store::idempotency::{Kept, Slot};
 use crate::store::{StoreError, Txn};
 
@@ -18,11 +21,47 @@ pub struct Item {
     /// Its id or its place.
     pub name: String,
     /// What was read of it.
-    pub read: Result<Submission, String>,
+    pub read: Result<Entry, String>,
+}
+
+/// What an item asks for.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A notification for one person.
+    One(Submission),
+    /// A notification for each of many.
+    Many(Submission, Target),
+}
+
+/// What was made of an item.
+#[derive(Clone, Debug)]
+pub enum Received {
+    /// A notification.
+    One(Taken),
+    /// A send to many.
+    Many(Sent),
+}
+
+impl Received {
+    /// The notification, where it is one.
+    pub fn accepted(&self) -> Option<&Accepted> {
+        match self {
+            Received::One(taken) => Some(taken.accepted()),
+            Received::Many(_) => None,
+        }
+    }
+
+    /// Its key: the notification's, or the send's.
+    fn key(&self) -> Uuid {
+        match self {
+            Received::One(taken) => taken.accepted().key,
+            Received::Many(sent) => sent.batch.id,
+        }
+    }
 }
 
 /// What became of one item.
-pub type ItemResult = Result<Taken, String>;
+pub type ItemResult = Result<Received, String>;
 
 /// Makes the answer to keep for a batch's idempotency key.
 pub type KeepBatch = (Slot, Box<dyn FnOnce(&Batch, &[ItemResult]) -> Kept + Send>);
@@ -125,6 +164,16 @@ impl Engine {
     /// # Errors
     /// Where the store takes no writes. What was withdrawn by then stays withdrawn; ask again.
     pub async fn cancel_batch(&self, id: Uuid) -> Result<Option<Batch>, StoreError> {
+        let mut sends = Vec::new();
+        let batch = self.cancel_members(id, &mut sends).await?;
+        // What a batch holds is a notification or a send, and a send holds notifications only.
+        for send in sends {
+            self.cancel_members(send, &mut Vec::new()).await?;
+        }
+        Ok(batch)
+    }
+
+    async fn cancel_members(&self, id: Uuid, sends: &mut Vec<Uuid>) -> Result<Option<Batch>, StoreError> {
         let now = self.now();
         let closed = self
             .store()
@@ -141,21 +190,32 @@ impl Engine {
         for part in 0..batch.parts {
             for some in self.store().batch_members(id, part).await?.chunks(CANCELED_LEN_MAX) {
                 let (engine, some) = (self.clone(), some.to_vec());
-                batch = self.store().commit(move |txn| engine.cancel_some(txn, id, &some)).await?;
+                let found;
+                (batch, found) = self.store().commit(move |txn| engine.cancel_some(txn, id, &some)).await?;
+                sends.extend(found);
             }
         }
         Ok(Some(batch))
     }
 
-    fn cancel_some(&self, txn: &mut Txn<'_>, id: Uuid, members: &[Uuid]) -> Result<Batch, StoreError> {
+    /// Withdraws some members of a batch; answers it, and those members that are sends.
+    fn cancel_some(
+        &self,
+        txn: &mut Txn<'_>,
+        id: Uuid,
+        members: &[Uuid],
+    ) -> Result<(Batch, Vec<Uuid>), StoreError> {
+        let mut sends = Vec::new();
         let mut batch = txn.batch(id)?.unwrap_or_else(|| Batch::new(id, self.now()));
         for key in members {
             if self.cancel_in(txn, *key)? > 0 {
                 batch.canceled += 1;
+            } else if txn.batch(*key)?.is_some() {
+                sends.push(*key);
             }
         }
         txn.put_batch(&batch)?;
-        Ok(batch)
+        Ok((batch, sends))
     }
 
     /// Takes what can be taken of `items`, and counts.
@@ -165,21 +225,18 @@ impl Engine {
         batch: &mut Batch,
         items: Vec<Item>,
     ) -> Result<Vec<ItemResult>, StoreError> {
-        let now = self.now();
         let (mut results, mut members) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         for Item { name, read } in items {
-            let result = match read {
-                Ok(submission) => match accept_one(&self.shared, txn, submission, now) {
-                    Ok(taken) => Ok(taken),
-                    Err(AcceptError::Store(error)) => return Err(error),
-                    Err(error @ AcceptError::Conflict { .. }) => Err(error.to_string()),
-                },
+            let result = match read.map(|entry| self.receive(txn, entry)) {
+                Ok(Ok(received)) => Ok(received),
+                Ok(Err(AcceptError::Store(error))) => return Err(error),
+                Ok(Err(error @ AcceptError::Conflict { .. })) => Err(error.to_string()),
                 Err(why) => Err(why),
             };
             match &result {
-                Ok(taken) => {
+                Ok(received) => {
                     batch.took();
-                    members.push(taken.accepted().key);
+                    members.push(received.key());
                 }
                 Err(why) => batch.refused(&format!("{name}: {why}")),
             }
@@ -187,5 +244,15 @@ impl Engine {
         }
         txn.put_batch_members(batch, &members);
         Ok(results)
+    }
+
+    fn receive(&self, txn: &mut Txn<'_>, entry: Entry) -> Result<Received, AcceptError> {
+        match entry {
+            Entry::One(submission) => {
+                accept_one(&self.shared, txn, submission, self.now()).map(Received::One)
+            }
+            // Many in each of many would make a very long write.
+            Entry::Many(submission, target) => self.send_to(txn, submission, target, 1).map(Received::Many),
+        }
     }
 }

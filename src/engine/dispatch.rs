@@ -27,6 +27,9 @@ const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Every so many turns what matters least and waits goes first: however much urgent work comes, none of it starves.
 const LEAST_FIRST_EVERY: u64 = 8;
 
+/// Jobs under way at once. They are steps of many writes, one of which is as much as others should wait for.
+const JOB_SLOTS: usize = 1;
+
 /// What is under way, by lane and notification, and until when its lease runs.
 #[derive(Clone, Default)]
 pub(super) struct Leases {
@@ -121,9 +124,9 @@ impl Engine {
         self.shared.leases.expire(now);
         let lease_ms = Millis::try_from(rules.lease.as_millis()).unwrap_or(Millis::MAX);
         let least_first = self.shared.turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(LEAST_FIRST_EVERY);
-        let lanes = Channel::ALL.into_iter().filter_map(|channel| {
-            let lane = Lane::Channel(channel);
-            let limit = rules.slots(channel).saturating_sub(self.shared.leases.count(lane));
+        let channels = Channel::ALL.into_iter().map(|c| (Lane::Channel(c), rules.slots(c)));
+        let lanes = channels.chain([(Lane::Job, JOB_SLOTS)]).filter_map(|(lane, slots)| {
+            let limit = slots.saturating_sub(self.shared.leases.count(lane));
             // A finished delivery wakes the loop.
             (limit > 0).then_some(Wanted { lane, limit, least_first })
         });
@@ -144,14 +147,20 @@ impl Engine {
     }
 
     async fn deliver(&self, due: Due) {
-        let Some(channel) = due.lane.channel() else { return };
-        let error = match AssertUnwindSafe(self.attempt(channel, &due)).catch_unwind().await {
+        let work = async {
+            match due.lane {
+                Lane::Channel(channel) => self.attempt(channel, &due).await,
+                Lane::Job => self.expand(&due).await,
+                Lane::Endpoint | Lane::Schedule => Ok(()),
+            }
+        };
+        let error = match AssertUnwindSafe(work).catch_unwind().await {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it panicked".to_owned(),
         };
         // The line is still there: it is taken again once the lease is given back, and not at once.
-        tracing::error!(%channel, notification = %due.key, %error, "failed to make or record a delivery");
+        tracing::error!(lane = %due.lane, key = %due.key, %error, "failed to make or record what was due");
         tokio::time::sleep(REST_AFTER_ERROR).await;
     }
 }

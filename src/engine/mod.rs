@@ -8,6 +8,7 @@ pub mod batch;
 mod deliver;
 pub mod dispatch;
 pub mod erase;
+pub mod expand;
 pub mod inbox;
 pub mod plan;
 pub mod report;

@@ -107,6 +107,12 @@ fn get(read: &impl Read, id: Uuid) -> Answer<Option<Batch>> {
     Ok(record.map(|record| record.into_batch(id)))
 }
 
+fn members(read: &impl Read, id: Uuid, part: u32) -> Answer<Vec<Uuid>> {
+    let members: Option<MembersV1> = read.get(&keys::part(keys::BATCH_PART, id, part))?;
+    let keys = members.map(|members| members.keys).unwrap_or_default();
+    Ok(keys.chunks_exact(16).filter_map(|key| Uuid::from_slice(key).ok()).collect())
+}
+
 impl Store {
     /// The batch of that id.
     ///
@@ -121,12 +127,7 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn batch_members(&self, id: Uuid, part: u32) -> Answer<Vec<Uuid>> {
-        self.read(move |view| {
-            let members: Option<MembersV1> = view.get(&keys::batch_part(id, part))?;
-            let keys = members.map(|members| members.keys).unwrap_or_default();
-            Ok(keys.chunks_exact(16).filter_map(|key| Uuid::from_slice(key).ok()).collect())
-        })
-        .await
+        self.read(move |view| members(view, id, part)).await
     }
 
     /// Batches, newest first, older than `before`.
@@ -158,6 +159,14 @@ impl Txn<'_> {
         get(self, id)
     }
 
+    /// The notifications that a batch got by its commit of that number, from 0.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn batch_members(&self, id: Uuid, part: u32) -> Answer<Vec<Uuid>> {
+        members(self, id, part)
+    }
+
     /// Writes a batch.
     ///
     /// # Errors
@@ -170,20 +179,9 @@ impl Txn<'_> {
     pub fn put_batch_members(&mut self, batch: &mut Batch, members: &[Uuid]) {
         if !members.is_empty() {
             let keys = members.iter().flat_map(|key| *key.as_bytes()).collect();
-            self.put(keys::batch_part(batch.id, batch.parts), &MembersV1 { keys });
+            self.put(keys::part(keys::BATCH_PART, batch.id, batch.parts), &MembersV1 { keys });
             batch.parts += 1;
         }
-    }
-
-    /// The notifications that a batch got by its commit of that number, from 0.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn batch_members(&self, id: Uuid, part: u32) -> Answer<Vec<Uuid>> {
-        let Some(members) = self.get::<MembersV1>(&keys::batch_part(id, part))? else {
-            return Ok(Vec::new());
-        };
-        Ok(members.keys.chunks_exact(16).filter_map(|key| Uuid::from_slice(key).ok()).collect())
     }
 }
 

@@ -21,6 +21,9 @@
 //! | `B` | batch id, number | the notifications that one commit took into a batch |
 //! | `W` | user id, 0, workflow | that the person takes part in the workflow, and since what day |
 //! | `w` | day, user id, 0, workflow | the same, in the order in which it runs out |
+//! | `S` | send id (UUIDv7) | the content that many notifications share |
+//! | `T` | send id | a send to many that is under way: whom it goes to, and how far it is |
+//! | `U` | send id, number | some of the people that it names |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
@@ -50,6 +53,9 @@ pub(super) const BATCH: u8 = b'b';
 pub(super) const BATCH_PART: u8 = b'B';
 pub(super) const PARTICIPATION: u8 = b'W';
 pub(super) const PARTICIPATION_DAY: u8 = b'w';
+pub(super) const CONTENT: u8 = b'S';
+pub(super) const SENDING: u8 = b'T';
+pub(super) const SENDING_PART: u8 = b'U';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 
@@ -252,9 +258,9 @@ pub(super) fn priority_of(byte: u8) -> Option<Priority> {
     Priority::ALL.get(usize::from(byte)).copied()
 }
 
-/// A list of a batch's notifications.
-pub(super) fn batch_part(batch: Uuid, number: u32) -> Vec<u8> {
-    let mut key = named(BATCH_PART, batch.as_bytes());
+/// One of the numbered parts of what `id` names: a list of a batch's notifications, or of a send's people.
+pub(super) fn part(space: u8, id: Uuid, number: u32) -> Vec<u8> {
+    let mut key = named(space, id.as_bytes());
     key.extend_from_slice(&number.to_be_bytes());
     key
 }
@@ -270,6 +276,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn no_two_spaces_begin_with_the_same_byte() {
+        let spaces = include_str!("keys.rs").lines().filter_map(|line| {
+            line.strip_prefix("pub(super) const ")?.split_once(": u8 = ").map(|(_, byte)| byte)
+        });
+        let mut spaces: Vec<&str> = spaces.collect();
+        let all = spaces.len();
+        spaces.sort_unstable();
+        spaces.dedup();
+        assert!(all > 15, "the catalogue was not found");
+        assert_eq!(spaces.len(), all, "{spaces:?}");
+    }
 
     #[test]
     fn no_two_spaces_share_a_byte() {

@@ -27,6 +27,7 @@ pub mod outbox;
 pub mod participants;
 mod queue;
 mod records;
+pub mod sends;
 pub mod settings;
 pub mod topics;
 mod txn;

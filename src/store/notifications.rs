@@ -8,6 +8,7 @@ use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
 use super::records::NotificationV2;
+use super::sends;
 use super::txn::Txn;
 use super::users::Page;
 use super::view::Read;
@@ -31,7 +32,7 @@ const LOOKED_AT_MAX: usize = 5_000;
 
 pub(super) fn get(read: &impl Read, key: Uuid) -> Answer<Option<Accepted>> {
     let record: Option<NotificationV2> = read.get(&keys::notification(key))?;
-    Ok(record.map(|record| record.into_accepted(key)).transpose()?)
+    record.map(|record| sends::whole(read, record.into_accepted(key)?)).transpose()
 }
 
 /// The key that `id` stands for: a sender's id, or one of ours.
@@ -86,6 +87,7 @@ impl Store {
                 }
                 let Some(id) = key.get(1..).and_then(|id| Uuid::from_slice(id).ok()) else { return Ok(true) };
                 let accepted = view.open_value::<NotificationV2>(key, value)?.into_accepted(id)?;
+                let accepted = sends::whole(view, accepted)?;
                 looked_at += 1;
                 last = Some(id);
                 if wanted(&accepted) {
@@ -129,10 +131,15 @@ impl Txn<'_> {
     /// Writes a new notification, and what its sender's id stands for. `content` is the hash of what was sent.
     pub fn put_notification(&mut self, accepted: &Accepted, content: [u8; 16]) {
         if let Some(id) = &accepted.notification.given_id {
-            let given = GivenIdV1 { key: *accepted.key.as_bytes(), content };
-            self.put(keys::named(keys::GIVEN_ID, id.as_bytes()), &given);
+            self.put_given_id(id, accepted.key, content);
         }
         self.put(keys::notification(accepted.key), &NotificationV2::from(accepted));
+    }
+
+    /// Writes what a sender's id stands for: a notification's key or a send's, and the hash of what was sent.
+    pub fn put_given_id(&mut self, id: &str, key: Uuid, content: [u8; 16]) {
+        let given = GivenIdV1 { key: *key.as_bytes(), content };
+        self.put(keys::named(keys::GIVEN_ID, id.as_bytes()), &given);
     }
 
     /// Writes a notification over itself.

@@ -81,18 +81,20 @@ impl<'a> From<&'a Accepted> for NotificationV2<'a> {
     fn from(accepted: &'a Accepted) -> NotificationV2<'a> {
         let n = &accepted.notification;
         let text = |text: &'a String| Cow::Borrowed(text.as_str());
+        // What it shares with others is stored once, beside them.
+        let own = n.content.is_none();
         NotificationV2 {
             given_id: n.given_id.as_ref().map(text),
             user_id: text(&n.user_id),
             kind: text(&n.kind),
-            title: text(&n.title),
-            message: text(&n.message),
+            title: if own { text(&n.title) } else { Cow::Borrowed("") },
+            message: if own { text(&n.message) } else { Cow::Borrowed("") },
             priority: keys::priority_byte(n.priority),
             category: text(&n.category),
             timestamp: n.timestamp,
             accepted_at: accepted.accepted_at,
-            action: n.action.as_ref().map(|action| (text(&action.label), text(&action.url))),
-            metadata: n.metadata.as_ref().map(text),
+            action: n.action.as_ref().filter(|_| own).map(|action| (text(&action.label), text(&action.url))),
+            metadata: n.metadata.as_ref().filter(|_| own).map(text),
             channels: n.channels.as_deref().map(Cow::Borrowed),
             send_at: n.send_at,
             expires_at: n.expires_at,
@@ -111,7 +113,7 @@ impl<'a> ExtrasV2<'a> {
             dedupe_key: text(&n.dedupe_key),
             collapse_key: text(&n.collapse_key),
             digest_key: text(&n.digest_key),
-            template: n.template.as_ref().map(|used| TemplateV2 {
+            template: n.template.as_ref().filter(|_| n.content.is_none()).map(|used| TemplateV2 {
                 name: Cow::Borrowed(&used.name),
                 version: used.version,
                 variables: Cow::Borrowed(&used.variables),

@@ -66,6 +66,23 @@ impl Store {
 }
 
 impl Txn<'_> {
+    /// The ids of people in their order, after `after`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn user_ids(&self, after: Option<&str>, limit: usize) -> Answer<Page<String>> {
+        let mut from = keys::named(keys::USER, after.unwrap_or_default().as_bytes());
+        if after.is_some() {
+            from.push(0);
+        }
+        let mut ids = Vec::new();
+        self.scan(&from, &[keys::USER + 1], false, &mut |key, _| {
+            ids.push(String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned());
+            Ok(ids.len() <= limit)
+        })?;
+        Ok(Page::cut(ids, limit, String::clone))
+    }
+
     /// The person of that id.
     ///
     /// # Errors

@@ -18,14 +18,14 @@ const PUBLISHERS: usize = 4;
 /// Questions under way at the same time while everything is checked.
 const QUESTIONS_MAX: usize = 8;
 
-fn rounds() -> usize {
+pub fn rounds() -> usize {
     #[expect(clippy::disallowed_methods, reason = "the test is told how often to kill")]
     let given = std::env::var("BELFRY_CRASH_ROUNDS");
     given.map_or(20, |text| text.parse().expect("BELFRY_CRASH_ROUNDS must be a number"))
 }
 
 /// A random number below `bound`.
-fn dice(bound: u64) -> u64 {
+pub fn dice(bound: u64) -> u64 {
     let mut bytes = [0; 8];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).unwrap();
     u64::from_le_bytes(bytes) % bound

@@ -18,6 +18,7 @@ mod preferences;
 mod problems;
 mod refusals;
 mod rights;
+mod sends;
 mod start;
 mod support;
 mod topics;
