@@ -18,8 +18,8 @@ use warp::reply::Response;
 use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
-    Api, batch, batches, broadcasts, captured, connections, cors, health, idempotent, inbox, keys, live,
-    ndjson, notifications, pages, preferences, templates, topics, users, workflow_events,
+    Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
+    keys, live, ndjson, notifications, pages, preferences, templates, topics, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -179,6 +179,12 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["users", id, "inbox"] => on!(call, GET => |call| inbox::list(call, id)),
         ["users", id, "inbox", "counts"] => on!(call, GET => |call| inbox::counts(call, id)),
         ["users", id, "inbox", "mark"] => on!(call, POST => |call| inbox::mark(call, id)),
+        ["categories"] => on!(call, GET => categories::list),
+        ["categories", name] => on!(call,
+            GET => |call| categories::show(call, name),
+            PUT => |call| categories::put(call, name),
+            DELETE => |call| categories::delete(call, name),
+        ),
         ["templates"] => on!(call, GET => templates::list),
         ["templates", name] => on!(call, GET => |call| templates::show(call, name)),
         ["templates", name, "render"] => on!(call, POST => |call| templates::render(call, name)),

@@ -13,8 +13,8 @@ use crate::engine::report::instant;
 use crate::model::ids::check_name;
 use crate::model::invalid::Invalid;
 use crate::model::notification::METADATA_BYTES_MAX;
-use crate::model::quiet_hours::zone_exists;
 use crate::model::user::{EMAIL_BYTES_MAX, User, check_email, check_phone};
+use crate::model::zone::check_zone;
 use crate::store::{StoreError, Txn};
 use crate::ws::close;
 
@@ -142,9 +142,11 @@ impl Change {
         if locale.is_some_and(|locale| !tag(locale)) {
             fields.wrong("locale", "must be a language tag such as de or en-GB");
         }
-        let timezone = fields.short_text("timezone", 64);
-        if timezone.is_some_and(|zone| !zone_exists(zone)) {
-            fields.wrong("timezone", "must be an IANA time zone such as Europe/Berlin");
+        let mut timezone = None;
+        match fields.text("timezone").map(check_zone) {
+            Some(Ok(zone)) => timezone = Some(zone),
+            Some(Err(detail)) => fields.wrong("timezone", detail),
+            None => {}
         }
         let attributes = fields.json_object("attributes", METADATA_BYTES_MAX);
         let known = ["email", "phone", "locale", "timezone", "attributes"];
@@ -158,7 +160,7 @@ impl Change {
                 email: own(email),
                 phone: own(phone),
                 locale: own(locale),
-                timezone: own(timezone),
+                timezone,
                 attributes,
                 ..User::default()
             },

@@ -122,7 +122,8 @@ pub(super) fn accept_one(
             user
         }
     };
-    let plan = plan(&notification, &user, &shared.rules.load().modes, now);
+    let category = txn.category(&notification.category)?;
+    let plan = plan(&notification, &user, category.as_ref(), &shared.rules.load().modes, now);
     let listed = plan.decisions.iter().any(|d| d.channel == Channel::InApp && d.verdict == Verdict::Send);
     let key = new_id(now);
     let head = txn.push_line(&notification.user_id, key, listed)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::plan::{address, plan};
 use super::{Engine, Rules, Shared};
 use crate::clock::Millis;
+use crate::model::category::Category;
 use crate::model::channel::{Channel, Mode};
 use crate::model::delivery::{Outcome, Reason, Status};
 use crate::model::ids::new_id;
@@ -23,12 +24,12 @@ use crate::store::{StoreError, Txn};
 enum Release {
     Send { to: String },
     Wait { until: Millis, reason: Reason, because: String },
-    Skip { status: Status, reason: Reason },
+    Skip { status: Status, reason: Reason, because: Option<String> },
 }
 
 impl Engine {
     pub(super) async fn attempt(&self, channel: Channel, due: &Due) -> Result<(), StoreError> {
-        let Some((accepted, user, marks)) = self.shared.store.delivery(due.key).await? else {
+        let Some((accepted, user, category, marks)) = self.shared.store.delivery(due.key).await? else {
             let gone = due.clone();
             let forget = move |txn: &mut Txn<'_>| {
                 txn.remove_due(&gone);
@@ -38,9 +39,9 @@ impl Engine {
         };
         let rules = self.shared.rules.load_full();
         let now = self.now();
-        match release(&accepted, &user, marks, channel, &rules, now) {
-            Release::Skip { status, reason } => {
-                let event = event(channel, now, status, Some(reason), None);
+        match release(&accepted, (&user, category.as_ref()), marks, channel, &rules, now) {
+            Release::Skip { status, reason, because } => {
+                let event = event(channel, now, status, Some(reason), because);
                 self.settle(&accepted, due, event, None).await
             }
             Release::Wait { until, reason, because } => {
@@ -200,7 +201,7 @@ impl Engine {
 /// Plans a due delivery again: what held for it when it was accepted may hold no longer.
 fn release(
     accepted: &Accepted,
-    user: &User,
+    (user, category): (&User, Option<&Category>),
     marks: Marks,
     channel: Channel,
     rules: &Rules,
@@ -209,19 +210,21 @@ fn release(
     let was_held =
         matches!(accepted.decision(channel), Some(d) if matches!(d.verdict, Verdict::Deferred { .. }));
     if was_held && marks.read {
-        return Release::Skip { status: Status::Skipped, reason: Reason::ReadElsewhere };
+        return Release::Skip { status: Status::Skipped, reason: Reason::ReadElsewhere, because: None };
     }
-    let again = plan(&accepted.notification, user, &rules.modes, now);
+    let again = plan(&accepted.notification, user, category, &rules.modes, now);
     let verdict = again.decisions.into_iter().find(|d| d.channel == channel).map(|d| d.verdict);
     match (verdict, address(user, channel, rules.modes.of(channel))) {
         (Some(Verdict::Send), Some(to)) => Release::Send { to },
         (Some(Verdict::Deferred { until, reason, because }), _) => Release::Wait { until, reason, because },
         (Some(Verdict::Skipped { reason: Reason::Expired, .. }), _) => {
-            Release::Skip { status: Status::Expired, reason: Reason::Expired }
+            Release::Skip { status: Status::Expired, reason: Reason::Expired, because: None }
         }
-        (Some(Verdict::Skipped { reason, .. }), _) => Release::Skip { status: Status::Skipped, reason },
+        (Some(Verdict::Skipped { reason, because }), _) => {
+            Release::Skip { status: Status::Skipped, reason, because }
+        }
         (Some(Verdict::Send), None) | (None, _) => {
-            Release::Skip { status: Status::Skipped, reason: Reason::NoAddress }
+            Release::Skip { status: Status::Skipped, reason: Reason::NoAddress, because: None }
         }
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! The same function plans at acceptance, plans again when something held is released, and answers what would happen.
 
-use std::sync::LazyLock;
-
 use super::Modes;
 use crate::clock::Millis;
+use crate::model::category::Category;
 use crate::model::channel::{Channel, Mode};
 use crate::model::delivery::Reason;
 use crate::model::notification::{Decision, Notification, Verdict};
-use crate::model::preferences::Preferences;
+use crate::model::preferences::{self, Layer};
+use crate::model::quiet_hours::{Daily, quiet_until};
 use crate::model::user::User;
 
 /// What is to happen to a notification.
@@ -21,12 +21,16 @@ pub struct Plan {
     pub quiet_hours_overridden: bool,
 }
 
-/// Plans `notification` for `user` at `now`. Considers the channels that it names, or else those that a person can
-/// have a preference for.
-pub fn plan(notification: &Notification, user: &User, modes: &Modes, now: Millis) -> Plan {
-    // Most people never change a thing; what holds for them is made once.
-    static DEFAULTS: LazyLock<Preferences> = LazyLock::new(Preferences::default);
-    let preferences = user.preferences.as_ref().unwrap_or_else(|| &DEFAULTS);
+/// Plans `notification` for `user` at `now`; `category` is what the operator says of its category, if anything.
+/// Considers the channels that it names, or else those that a person can have a preference for.
+pub fn plan(
+    notification: &Notification,
+    user: &User,
+    category: Option<&Category>,
+    modes: &Modes,
+    now: Millis,
+) -> Plan {
+    let asked = Asked { notification, user, category, modes, now };
     let considered = |channel: &Channel| match &notification.channels {
         Some(named) => named.contains(channel),
         None => Channel::PREFERRED.contains(channel),
@@ -36,7 +40,7 @@ pub fn plan(notification: &Notification, user: &User, modes: &Modes, now: Millis
         .into_iter()
         .filter(considered)
         .map(|channel| {
-            let (verdict, overridden) = decide(notification, channel, user, preferences, modes, now);
+            let (verdict, overridden) = asked.decide(channel);
             quiet_hours_overridden |= overridden;
             Decision { channel, verdict }
         })
@@ -55,50 +59,80 @@ pub fn address(user: &User, channel: Channel, mode: Mode) -> Option<String> {
     }
 }
 
-fn decide(
-    notification: &Notification,
-    channel: Channel,
-    user: &User,
-    preferences: &Preferences,
-    modes: &Modes,
+/// Everything that a decision is made of.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    notification: &'a Notification,
+    user: &'a User,
+    category: Option<&'a Category>,
+    modes: &'a Modes,
     now: Millis,
-) -> (Verdict, bool) {
-    let skipped = |reason| (Verdict::Skipped { reason, because: None }, false);
-    // What the person said comes before what the server can do: it is what they will ask about.
-    if !preferences.wants_category(&notification.category, channel) {
-        return skipped(Reason::PreferenceCategoryOff);
-    }
-    if !preferences.wants_channel(channel) {
-        return skipped(Reason::PreferenceChannelOff);
-    }
-    if modes.of(channel) == Mode::Off {
-        return skipped(Reason::ChannelDisabled);
-    }
-    if address(user, channel, modes.of(channel)).is_none() {
-        return skipped(Reason::NoAddress);
-    }
-    if notification.expires_at.is_some_and(|at| at <= now) {
-        return skipped(Reason::Expired);
-    }
-    if let Some(until) = notification.send_at.filter(|at| *at > now) {
-        return (
-            Verdict::Deferred { until, reason: Reason::SendAt, because: "the sender's send_at".to_owned() },
-            false,
+}
+
+impl Asked<'_> {
+    /// What is to happen on `channel`, and whether quiet hours were overridden for it.
+    fn decide(self, channel: Channel) -> (Verdict, bool) {
+        let skipped = |reason| (Verdict::Skipped { reason, because: None }, false);
+        let (notification, mode) = (self.notification, self.modes.of(channel));
+        // What the person said comes before what the server can do: it is what they will ask about.
+        let decided = preferences::decide(
+            self.user.preferences.as_ref(),
+            self.category,
+            &notification.category,
+            channel,
         );
-    }
-    match preferences.quiet_hours.window_at(now) {
-        Some(window) if channel != Channel::InApp => {
-            if preferences.quiet_hours.overridden_by(notification.priority) {
-                return (Verdict::Send, true);
-            }
-            let verdict = Verdict::Deferred {
-                until: window.end,
-                reason: Reason::QuietHours,
-                because: preferences.quiet_hours.describe(),
-            };
-            (verdict, false)
+        if let Some(reason) = decided.reason() {
+            // What holds for everybody is known without being written down each time.
+            let because =
+                (decided.layer() != Layer::System).then(|| decided.because(&notification.category, channel));
+            return (Verdict::Skipped { reason, because }, false);
         }
-        Some(_) | None => (Verdict::Send, false),
+        if mode == Mode::Off {
+            return skipped(Reason::ChannelDisabled);
+        }
+        if address(self.user, channel, mode).is_none() {
+            return skipped(Reason::NoAddress);
+        }
+        if notification.expires_at.is_some_and(|at| at <= self.now) {
+            return skipped(Reason::Expired);
+        }
+        if let Some(until) = notification.send_at.filter(|at| *at > self.now) {
+            let because = "the sender's send_at".to_owned();
+            return (Verdict::Deferred { until, reason: Reason::SendAt, because }, false);
+        }
+        self.in_quiet_hours(channel)
+    }
+
+    /// Whether it waits, once it may go out at all: for the end of the person's quiet hours and of the category's.
+    fn in_quiet_hours(self, channel: Channel) -> (Verdict, bool) {
+        let (notification, home) = (self.notification, self.user.timezone.as_deref());
+        let own = self.user.preferences.as_ref().map(|preferences| (&preferences.quiet_hours, home));
+        let of_category = self.category.and_then(|category| Some((category.quiet_hours.as_ref()?, None)));
+        let mut overridden = false;
+        let (mut holding, mut because) = (Vec::new(), Vec::new());
+        for (place, (hours, home)) in
+            [own, of_category].into_iter().enumerate().filter_map(|(p, h)| Some((p, h?)))
+        {
+            let Some(daily) = hours.on(channel, home) else { continue };
+            let holds = daily.window_at(self.now).is_some();
+            if hours.overridden_by(notification.priority) {
+                overridden |= holds;
+                continue;
+            }
+            if holds {
+                let whose = if place == 0 { "" } else { " for everybody in the category" };
+                because.push(format!("{}{whose}", daily.describe()));
+            }
+            holding.push(daily);
+        }
+        let rules: Vec<&Daily> = holding.iter().collect();
+        match quiet_until(&rules, self.now) {
+            Some(until) => {
+                let because = because.join(" and ");
+                (Verdict::Deferred { until, reason: Reason::QuietHours, because }, false)
+            }
+            None => (Verdict::Send, overridden),
+        }
     }
 }
 
@@ -110,7 +144,8 @@ mod tests {
 
     use super::*;
     use crate::model::notification::{Priority, sample as notification};
-    use crate::model::preferences::Choice;
+    use crate::model::preferences::{Choice, Preferences, decide};
+    use crate::model::quiet_hours::QuietHours;
 
     const LIVE: Modes =
         Modes { email: Mode::Live, browser_push: Mode::Capture, sms: Mode::Capture, webhook: Mode::Capture };
@@ -140,7 +175,7 @@ mod tests {
 
     #[test]
     fn by_default_in_app_and_mail_go_out_and_the_rest_is_explained() {
-        let plan = plan(&notification(), &anna(), &LIVE, 0);
+        let plan = plan(&notification(), &anna(), None, &LIVE, 0);
         assert_eq!(verdict(&plan, Channel::InApp), &Verdict::Send);
         assert_eq!(verdict(&plan, Channel::Email), &Verdict::Send);
         assert_eq!(verdict(&plan, Channel::Sms), &skipped(Reason::PreferenceChannelOff));
@@ -150,7 +185,7 @@ mod tests {
     #[test]
     fn a_category_that_is_off_is_off_on_every_channel() {
         let marketing = Notification { category: "marketing".into(), ..notification() };
-        let plan = plan(&marketing, &anna(), &LIVE, 0);
+        let plan = plan(&marketing, &anna(), None, &LIVE, 0);
         assert!(plan.decisions.iter().all(|d| d.verdict == skipped(Reason::PreferenceCategoryOff)));
     }
 
@@ -160,8 +195,10 @@ mod tests {
             let choice = Choice::PerChannel(BTreeMap::from([(Channel::Email, false)]));
             preferences.categories.insert("system".into(), choice);
         });
-        let plan = plan(&notification(), &user, &LIVE, 0);
-        assert_eq!(verdict(&plan, Channel::Email), &skipped(Reason::PreferenceCategoryOff));
+        let plan = plan(&notification(), &user, None, &LIVE, 0);
+        let because = Some("the user turned the category system off on email".to_owned());
+        let off = Verdict::Skipped { reason: Reason::PreferenceCategoryOff, because };
+        assert_eq!(verdict(&plan, Channel::Email), &off);
         assert_eq!(verdict(&plan, Channel::InApp), &Verdict::Send);
     }
 
@@ -169,15 +206,54 @@ mod tests {
     fn quiet_hours_hold_everything_but_the_inbox_until_their_end() {
         let user = with(|preferences| preferences.quiet_hours.enabled = true);
         let one_in_the_morning = 60 * 60 * 1_000;
-        let held = plan(&notification(), &user, &LIVE, one_in_the_morning);
+        let held = plan(&notification(), &user, None, &LIVE, one_in_the_morning);
         assert_eq!(verdict(&held, Channel::InApp), &Verdict::Send);
         let eight = 8 * 60 * 60 * 1_000;
         assert!(matches!(verdict(&held, Channel::Email),
             Verdict::Deferred { until, reason: Reason::QuietHours, .. } if *until == eight));
         let critical = Notification { priority: Priority::Critical, ..notification() };
-        let overridden = plan(&critical, &user, &LIVE, one_in_the_morning);
+        let overridden = plan(&critical, &user, None, &LIVE, one_in_the_morning);
         assert_eq!(verdict(&overridden, Channel::Email), &Verdict::Send);
         assert!(overridden.quiet_hours_overridden && !held.quiet_hours_overridden);
+    }
+
+    #[test]
+    fn a_categorys_own_quiet_hours_hold_it_for_everybody_until_both_are_over() {
+        let hours = QuietHours { enabled: true, ..QuietHours::default() };
+        let late = Category {
+            quiet_hours: Some(QuietHours { start: 7 * 60, end: 9 * 60, ..hours.clone() }),
+            ..Category::default()
+        };
+        let one_in_the_morning = 60 * 60 * 1_000;
+        let sleeper = with(|preferences| preferences.quiet_hours = hours);
+        let held = plan(&notification(), &sleeper, Some(&late), &LIVE, one_in_the_morning);
+        let nine = 9 * 60 * 60 * 1_000;
+        assert_eq!(
+            verdict(&held, Channel::Email),
+            &Verdict::Deferred {
+                until: nine, reason: Reason::QuietHours, because: "22:00–08:00 UTC".into()
+            }
+        );
+        let held = plan(&notification(), &anna(), Some(&late), &LIVE, nine - 1);
+        let because = "07:00–09:00 UTC for everybody in the category".into();
+        assert_eq!(
+            verdict(&held, Channel::Email),
+            &Verdict::Deferred { until: nine, reason: Reason::QuietHours, because }
+        );
+        let critical = Notification { priority: Priority::Critical, ..notification() };
+        assert!(plan(&critical, &anna(), Some(&late), &LIVE, nine - 1).quiet_hours_overridden);
+    }
+
+    #[test]
+    fn a_required_category_goes_out_whatever_the_person_turned_off() {
+        let user = with(|preferences| {
+            preferences.categories.insert("system".into(), Choice::Everywhere(false));
+            preferences.channels.insert(Channel::Email, false);
+        });
+        let required = Category { required: true, ..Category::default() };
+        let plan = plan(&notification(), &user, Some(&required), &LIVE, 0);
+        assert_eq!(verdict(&plan, Channel::InApp), &Verdict::Send);
+        assert_eq!(verdict(&plan, Channel::Email), &Verdict::Send);
     }
 
     fn any_notification() -> impl Strategy<Value = Notification> {
@@ -220,7 +296,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_considered_channel_gets_exactly_one_decision(n in any_notification(), user in any_user(), now in 0i64..200_000_000) {
-            let plan = plan(&n, &user, &LIVE, now);
+            let plan = plan(&n, &user, None, &LIVE, now);
             let decided: Vec<Channel> = plan.decisions.iter().map(|d| d.channel).collect();
             let considered: Vec<Channel> = Channel::ALL.into_iter()
                 .filter(|c| n.channels.as_ref().map_or(Channel::PREFERRED.contains(c), |named| named.contains(c))).collect();
@@ -230,8 +306,8 @@ mod tests {
         #[test]
         fn nothing_leaves_against_the_persons_wishes(n in any_notification(), user in any_user(), now in 0i64..200_000_000) {
             let preferences = user.preferences.clone().expect("made with some");
-            for decision in plan(&n, &user, &LIVE, now).decisions {
-                let wanted = preferences.wants_channel(decision.channel) && preferences.wants_category(&n.category, decision.channel);
+            for decision in plan(&n, &user, None, &LIVE, now).decisions {
+                let wanted = decide(Some(&preferences), None, &n.category, decision.channel).on;
                 let skipped = matches!(decision.verdict, Verdict::Skipped { .. });
                 prop_assert!(wanted || skipped);
             }
@@ -241,10 +317,10 @@ mod tests {
         fn what_is_deferred_is_deferred_to_the_future_and_goes_out_then_unless_it_expired(
             n in any_notification(), user in any_user(), now in 0i64..200_000_000
         ) {
-            for decision in plan(&n, &user, &LIVE, now).decisions {
+            for decision in plan(&n, &user, None, &LIVE, now).decisions {
                 let Verdict::Deferred { until, reason, .. } = decision.verdict else { continue };
                 prop_assert!(until > now);
-                let later = plan(&n, &user, &LIVE, until);
+                let later = plan(&n, &user, None, &LIVE, until);
                 let then = verdict(&later, decision.channel);
                 let released = matches!(then, Verdict::Send | Verdict::Skipped { reason: Reason::Expired, .. });
                 let held_by_sender = matches!(then, Verdict::Deferred { reason: Reason::SendAt, .. });
@@ -256,7 +332,7 @@ mod tests {
         #[test]
         fn critical_is_never_held_by_quiet_hours(n in any_notification(), user in any_user(), now in 0i64..200_000_000) {
             let critical = Notification { priority: Priority::Critical, ..n };
-            for decision in plan(&critical, &user, &LIVE, now).decisions {
+            for decision in plan(&critical, &user, None, &LIVE, now).decisions {
                 let held = matches!(decision.verdict, Verdict::Deferred { reason: Reason::QuietHours, .. });
                 prop_assert!(!held);
             }

@@ -169,9 +169,11 @@ pub fn timeline(accepted: &Accepted, events: &[Event]) -> Vec<Moment> {
             }
             (Verdict::Send, _) => (Status::Pending, None, None),
             (Verdict::Deferred { until, reason, because }, _) => {
-                (Status::Deferred, Some(*reason), Some(format!("{because}, until {}", instant(*until))))
+                (Status::Deferred, Some(*reason), Some(evidence(because, *until)))
             }
-            (Verdict::Skipped { reason, because }, _) => (Status::Skipped, Some(*reason), because.clone()),
+            (Verdict::Skipped { reason, because }, _) => {
+                (Status::Skipped, Some(*reason), because.clone().or_else(|| by_default(*reason)))
+            }
         };
         moments.push(Moment { at, event: event.name(), channel: Some(decision.channel), reason, detail });
     }
@@ -181,12 +183,24 @@ pub fn timeline(accepted: &Accepted, events: &[Event]) -> Vec<Moment> {
         channel: Some(event.channel),
         reason: event.reason,
         detail: match (&event.detail, event.not_before) {
-            (Some(detail), Some(next)) => Some(format!("{detail}, until {}", instant(next))),
+            (Some(detail), Some(next)) => Some(evidence(detail, next)),
             (None, Some(next)) => Some(format!("until {}", instant(next))),
             (detail, None) => detail.clone(),
         },
     }));
     moments
+}
+
+/// What a decision to wait rests on: `22:00–08:00 Europe/Paris, until 2026-10-25T07:00:00Z`.
+pub fn evidence(because: &str, until: Millis) -> String {
+    let until = jiff::Timestamp::from_millisecond(until).map_or_else(|_| instant(until), |at| at.to_string());
+    format!("{because}, until {until}")
+}
+
+/// What holds for everybody is not written down with each notification.
+pub fn by_default(reason: Reason) -> Option<String> {
+    let off = matches!(reason, Reason::PreferenceChannelOff | Reason::PreferenceCategoryOff);
+    off.then(|| "off by the system default".to_owned())
 }
 
 /// An instant as RFC 3339 in UTC, with milliseconds.

@@ -4,17 +4,19 @@
 
 pub mod audience;
 pub mod batch;
+pub mod category;
 pub mod channel;
 pub mod delivery;
+pub mod digest;
 pub mod ids;
 pub mod invalid;
 pub mod message;
 pub mod notification;
 pub mod preferences;
-
 pub mod quiet_hours;
 pub mod retry;
 pub mod schedule;
 pub mod template;
 pub mod user;
 pub mod workflow;
+pub mod zone;

@@ -2,14 +2,22 @@
 //!
 //! The start is inclusive, the end exclusive. An edge that the clocks skip moves forward to the first valid instant;
 //! where the clocks repeat an hour the start is its first occurrence and the end its second, so that a window is never
-//! shorter than the person meant it.
+//! shorter than the person meant it. Windows that touch are one: its end is when it is really over.
 
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::clock::Millis;
+use crate::model::channel::Channel;
 use crate::model::notification::Priority;
+use crate::model::zone::{Occurrence, date_at, days_after, instant_of, zone};
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;
 
 /// A daily window in which everything but `in_app` waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +28,29 @@ pub struct QuietHours {
     pub start: u16,
     /// Where it ends, likewise, and never equal to `start`. Before `start` means on the next day.
     pub end: u16,
-    /// An IANA time zone.
-    pub timezone: String,
+    /// An IANA time zone; the person's own where none is named, or else UTC.
+    pub timezone: Option<String>,
     /// The days on which a window begins, Monday first; all of them unless said otherwise.
     pub days: [bool; 7],
     /// The priorities that go over it. `critical` always does.
     pub override_priorities: Vec<Priority>,
+    /// Where a channel differs.
+    pub channels: BTreeMap<Channel, ChannelHours>,
 }
+
+/// Where one channel differs from the rest; what is `None` is as for the rest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChannelHours {
+    /// Whether the window applies to the channel.
+    pub enabled: Option<bool>,
+    /// Where it begins.
+    pub start: Option<u16>,
+    /// Where it ends.
+    pub end: Option<u16>,
+}
+
+/// The zone of somebody who named none.
+pub const DEFAULT_ZONE: &str = "UTC";
 
 impl Default for QuietHours {
     fn default() -> QuietHours {
@@ -34,10 +58,44 @@ impl Default for QuietHours {
             enabled: false,
             start: 22 * 60,
             end: 8 * 60,
-            timezone: "UTC".to_owned(),
+            timezone: None,
             days: [true; 7],
             override_priorities: vec![Priority::Critical],
+            channels: BTreeMap::new(),
         }
+    }
+}
+
+impl QuietHours {
+    /// The window that is in force on `channel` for somebody at home in the zone `home`, if one is. There is none too
+    /// where the zone is unknown: nobody is kept waiting by a zone that the system no longer has.
+    pub fn on(&self, channel: Channel, home: Option<&str>) -> Option<Daily> {
+        let own = self.channels.get(&channel).copied().unwrap_or_default();
+        // Most people have none.
+        if channel == Channel::InApp || !own.enabled.unwrap_or(self.enabled) {
+            return None;
+        }
+        self.daily(own.start.unwrap_or(self.start), own.end.unwrap_or(self.end), home)
+    }
+
+    /// The window that is in force on the channels that nothing else is said of.
+    pub fn everywhere(&self, home: Option<&str>) -> Option<Daily> {
+        self.enabled.then(|| self.daily(self.start, self.end, home)).flatten()
+    }
+
+    /// The zone that the window is in, for somebody at home in the zone `home`.
+    pub fn zone_name<'a>(&'a self, home: Option<&'a str>) -> &'a str {
+        self.timezone.as_deref().or(home).unwrap_or(DEFAULT_ZONE)
+    }
+
+    /// Whether a notification of that priority goes over the window.
+    pub fn overridden_by(&self, priority: Priority) -> bool {
+        priority == Priority::Critical || self.override_priorities.contains(&priority)
+    }
+
+    fn daily(&self, start: u16, end: u16, home: Option<&str>) -> Option<Daily> {
+        let name = self.zone_name(home);
+        Some(Daily { zone: zone(name)?, name: name.to_owned(), start, end, days: self.days })
     }
 }
 
@@ -50,46 +108,96 @@ pub struct Window {
     pub end: Millis,
 }
 
-/// The names of the days of the week, Monday first, as the contract spells them.
-pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+/// A window that comes again each day, in a zone that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daily {
+    zone: TimeZone,
+    name: String,
+    start: u16,
+    end: u16,
+    days: [bool; 7],
+}
 
-impl QuietHours {
-    /// The window that holds `now`, if one does. `None` too where the zone is unknown: nobody is kept waiting by a
-    /// zone that the system no longer has.
+/// The most windows of different rules that are followed from one into the next: where two together never end, what is
+/// held is looked at again after so many.
+const CHAINED_MAX: usize = 64;
+
+impl Daily {
+    /// The window that holds `now`, if one does.
     pub fn window_at(&self, now: Millis) -> Option<Window> {
-        if !self.enabled {
-            return None;
-        }
-        let zone = TimeZone::get(&self.timezone).ok()?;
-        let instant = Timestamp::from_millisecond(now).ok()?;
-        let today = zone.to_datetime(instant).date();
-        // A window that holds now began today or yesterday; one day more, for zones that once skipped a whole day.
-        (-2..=0)
-            .filter_map(|days| today.checked_add(jiff::Span::new().days(days)).ok())
-            .filter_map(|day| self.window_on(&zone, day))
-            .find(|window| window.start <= now && now < window.end)
+        self.windows(now, now.checked_add(1)?).into_iter().next()
     }
 
-    /// Whether a notification of that priority goes over the window.
-    pub fn overridden_by(&self, priority: Priority) -> bool {
-        priority == Priority::Critical || self.override_priorities.contains(&priority)
+    /// The windows that have an instant with `from <= instant < to`, in order, none touching the next.
+    pub fn windows(&self, from: Millis, to: Millis) -> Vec<Window> {
+        let mut merged: Vec<Window> = Vec::new();
+        // A window began on the day before, or the day before that where a zone skips one; and the next may touch it.
+        let first = date_at(&self.zone, from).and_then(|date| days_after(date, -2));
+        let last = date_at(&self.zone, to).and_then(|date| days_after(date, 1));
+        let (Some(mut day), Some(last)) = (first, last) else { return merged };
+        loop {
+            match (self.window_on(day), merged.last_mut()) {
+                (Some(next), Some(window)) if next.start <= window.end => {
+                    window.end = window.end.max(next.end);
+                }
+                (Some(next), _) => merged.push(next),
+                (None, _) => {}
+            }
+            day = match day.tomorrow() {
+                Ok(next) if next <= last => next,
+                Ok(_) | Err(_) => break,
+            };
+        }
+        merged.retain(|window| window.start < to && from < window.end);
+        merged
     }
 
     /// The window in words, as evidence for a decision.
     pub fn describe(&self) -> String {
-        format!("{}–{} {}", clock_time(self.start), clock_time(self.end), self.timezone)
+        format!("{}–{} {}", clock_time(self.start), clock_time(self.end), self.name)
     }
 
-    fn window_on(&self, zone: &TimeZone, day: Date) -> Option<Window> {
+    fn window_on(&self, day: Date) -> Option<Window> {
         let weekday = usize::try_from(day.weekday().to_monday_zero_offset()).ok()?;
         if !*self.days.get(weekday)? {
             return None;
         }
         let last_day = if self.end <= self.start { day.tomorrow().ok()? } else { day };
-        let start = edge(zone, day.to_datetime(time(self.start)?), Edge::Start)?;
-        let end = edge(zone, last_day.to_datetime(time(self.end)?), Edge::End)?;
+        let start = instant_of(&self.zone, day, self.start, Occurrence::First)?;
+        let end = instant_of(&self.zone, last_day, self.end, Occurrence::Second)?;
         (start < end).then_some(Window { start, end })
     }
+}
+
+/// When all of `rules` together leave one alone no longer, if any of them holds `now`: a window that ends within
+/// another goes on to that one's end.
+pub fn quiet_until(rules: &[&Daily], now: Millis) -> Option<Millis> {
+    let mut until = None;
+    for _ in 0..CHAINED_MAX {
+        let at = until.unwrap_or(now);
+        match rules.iter().filter_map(|rule| rule.window_at(at)).map(|window| window.end).max() {
+            Some(end) => until = Some(end),
+            None => break,
+        }
+    }
+    until
+}
+
+/// The names of the days of the week, Monday first, as the contract spells them.
+pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// The day of the week of that name, 0 for Monday, or what is wrong with it.
+///
+/// # Errors
+/// A sentence that names the day that was probably meant.
+pub fn check_day(name: &str) -> Result<usize, String> {
+    if let Some(position) = DAYS.iter().position(|day| *day == name) {
+        return Ok(position);
+    }
+    let start: String = name.trim().to_lowercase().chars().take(3).collect();
+    let meant = DAYS.iter().find(|day| **day == start);
+    let meant = meant.map_or_else(String::new, |day| format!("; did you mean {day}?"));
+    Err(format!("must be one of {}{meant}", DAYS.join(", ")))
 }
 
 /// Minutes after midnight as `HH:MM`.
@@ -109,111 +217,37 @@ pub fn parse_clock_time(text: &str) -> Option<u16> {
     Some(number(hours, 24)? * 60 + number(minutes, 60)?)
 }
 
-/// Whether the system knows an IANA time zone of that name.
-pub fn zone_exists(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 64 && TimeZone::get(name).is_ok()
+/// `HH:MM` as minutes after midnight, or what is wrong with it.
+///
+/// # Errors
+/// A sentence that names the time that was probably meant.
+pub fn check_clock_time(text: &str) -> Result<u16, String> {
+    parse_clock_time(text).ok_or_else(|| {
+        let meant = meant_time(text).map_or_else(String::new, |time| format!("; did you mean {time}?"));
+        format!("must be a time of the day as HH:MM, from 00:00 to 23:59{meant}")
+    })
 }
 
-enum Edge {
-    Start,
-    End,
-}
-
-fn time(minutes: u16) -> Option<Time> {
-    let (hours, minutes) = (i8::try_from(minutes / 60).ok()?, i8::try_from(minutes % 60).ok()?);
-    Time::new(hours, minutes, 0, 0).ok()
-}
-
-fn edge(zone: &TimeZone, at: DateTime, edge: Edge) -> Option<Millis> {
-    let ambiguous = zone.to_ambiguous_timestamp(at);
-    let instant = match ambiguous.offset() {
-        AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(at).ok()?,
-        AmbiguousOffset::Fold { before, after } => match edge {
-            Edge::Start => before.to_timestamp(at).ok()?,
-            Edge::End => after.to_timestamp(at).ok()?,
-        },
-        // Read with the later offset the skipped time lies before the jump, so the jump is the next transition.
-        AmbiguousOffset::Gap { after, .. } => {
-            zone.following(after.to_timestamp(at).ok()?).next()?.timestamp()
-        }
+/// The time that `8:00`, `8.00`, `0800`, `24:00`, `08:00:00` or `10pm` stands for.
+fn meant_time(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let (text, noon) = match (text.strip_suffix("am"), text.strip_suffix("pm")) {
+        (Some(morning), _) => (morning.trim(), Some(0)),
+        (_, Some(evening)) => (evening.trim(), Some(12)),
+        (None, None) => (text.as_str(), None),
     };
-    Some(instant.as_millisecond())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(text: &str) -> Millis {
-        text.parse::<Timestamp>().expect("an instant").as_millisecond()
+    let parts: Vec<&str> = text.split([':', '.', 'h']).collect();
+    let (hours, minutes) = match *parts.as_slice() {
+        [digits] if digits.len() == 4 && digits.is_ascii() => digits.split_at(2),
+        [hours] => (hours, "0"),
+        [hours, minutes] | [hours, minutes, _] => (hours, if minutes.is_empty() { "0" } else { minutes }),
+        _ => return None,
+    };
+    let (mut hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+    if let Some(noon) = noon {
+        hours = (1..=12).contains(&hours).then_some(hours % 12 + noon)?;
+    } else if hours == 24 && minutes == 0 {
+        hours = 0;
     }
-
-    fn nights(zone: &str, start: &str, end: &str) -> QuietHours {
-        QuietHours {
-            enabled: true,
-            start: parse_clock_time(start).expect("a time"),
-            end: parse_clock_time(end).expect("a time"),
-            timezone: zone.to_owned(),
-            ..QuietHours::default()
-        }
-    }
-
-    #[test]
-    fn the_start_is_inside_and_the_end_is_outside() {
-        let quiet = nights("Europe/Paris", "22:00", "08:00");
-        let night = Window { start: at("2026-11-23T21:00:00Z"), end: at("2026-11-24T07:00:00Z") };
-        assert_eq!(quiet.window_at(night.start - 1), None);
-        assert_eq!(quiet.window_at(night.start), Some(night));
-        assert_eq!(quiet.window_at(night.end - 1), Some(night));
-        assert_eq!(quiet.window_at(night.end), None);
-    }
-
-    #[test]
-    fn a_window_within_a_day_ends_the_same_day() {
-        let quiet = nights("Asia/Kolkata", "12:00", "13:30");
-        let noon = Window { start: at("2026-06-01T06:30:00Z"), end: at("2026-06-01T08:00:00Z") };
-        assert_eq!(quiet.window_at(at("2026-06-01T07:00:00Z")), Some(noon));
-        assert_eq!(quiet.window_at(at("2026-06-01T09:00:00Z")), None);
-    }
-
-    #[test]
-    fn an_edge_that_the_clocks_skip_moves_to_the_first_valid_instant() {
-        // 2026-03-29 02:00 to 03:00 does not exist in Paris; the clocks jump at 01:00Z.
-        let quiet = nights("Europe/Paris", "22:00", "02:30");
-        let window = quiet.window_at(at("2026-03-29T00:30:00Z")).expect("inside");
-        assert_eq!(window.end, at("2026-03-29T01:00:00Z"));
-        let quiet = nights("Europe/Paris", "02:30", "05:00");
-        assert_eq!(
-            quiet.window_at(at("2026-03-29T01:00:00Z")).expect("inside").start,
-            at("2026-03-29T01:00:00Z")
-        );
-    }
-
-    #[test]
-    fn a_repeated_hour_belongs_to_the_window_whole() {
-        // 2026-10-25 02:00 to 03:00 happens twice in Paris, from 00:00Z and from 01:00Z.
-        let ends =
-            nights("Europe/Paris", "22:00", "02:30").window_at(at("2026-10-25T00:00:00Z")).expect("inside");
-        assert_eq!(ends.end, at("2026-10-25T01:30:00Z"));
-        let starts =
-            nights("Europe/Paris", "02:30", "05:00").window_at(at("2026-10-25T00:45:00Z")).expect("inside");
-        assert_eq!(starts.start, at("2026-10-25T00:30:00Z"));
-    }
-
-    #[test]
-    fn a_window_begins_only_on_its_days() {
-        let mut quiet = nights("UTC", "22:00", "08:00");
-        quiet.days = [true, true, true, true, true, false, false];
-        // Friday night runs into Saturday morning; Saturday night is free.
-        assert!(quiet.window_at(at("2026-11-28T03:00:00Z")).is_some());
-        assert_eq!(quiet.window_at(at("2026-11-28T23:00:00Z")), None);
-    }
-
-    #[test]
-    fn times_of_the_day_are_two_digits_and_two_digits() {
-        assert_eq!(parse_clock_time("07:05"), Some(425));
-        for wrong in ["24:00", "12:60", "7:05", "+7:05", "0705", "", "ab:cd", "07:05:00"] {
-            assert_eq!(parse_clock_time(wrong), None, "{wrong:?}");
-        }
-    }
+    (hours < 24 && minutes < 60).then(|| clock_time(hours * 60 + minutes))
 }

@@ -1,6 +1,6 @@
-//! The records and the newest inbox lines of those who were written to lately.
+//! The records and the newest inbox lines of those who were written to lately, and the records of categories.
 //!
-//! Each accepted notification is planned by its person's record and continues from their newest line, and looking for
+//! Each accepted notification is planned by its person's record and its category's, and continues from their newest line, and looking for
 //! both in the tree is dearer than writing the next line. There is one writer, so what it wrote last is what is stored;
 //! no copy can be out of date.
 
@@ -40,13 +40,13 @@ impl Heads {
         recall(&self.lines, prefix, look, |_| true)
     }
 
-    /// The stored value under `key`, of a person's record from memory, or else from `look`.
+    /// The stored value under `key`, of a person's or a category's record from memory, or else from `look`.
     pub(super) fn value(
         &self,
         key: &[u8],
         look: impl FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if key.first() != Some(&keys::USER) {
+        if !matches!(key.first(), Some(&(keys::USER | keys::CATEGORY))) {
             return look();
         }
         let is_short = |value: &Option<Vec<u8>>| value.as_ref().is_none_or(|v| v.len() <= PERSON_BYTES_MAX);
@@ -56,8 +56,10 @@ impl Heads {
     /// Follows what is being written.
     pub(super) fn follow(&self, changes: &Changes) {
         let people = &mut *self.people.borrow_mut();
-        for (key, _) in changes.range(vec![keys::USER]..vec![keys::USER + 1]) {
-            people.remove(key);
+        for space in [keys::USER, keys::CATEGORY] {
+            for (key, _) in changes.range(vec![space]..vec![space + 1]) {
+                people.remove(key);
+            }
         }
         let known = &mut *self.lines.borrow_mut();
         for (key, value) in changes.range(vec![keys::INBOX]..vec![keys::INBOX + 1]) {

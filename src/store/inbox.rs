@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::categories;
 use super::codec::Record;
 use super::error::{Answer, StoreError};
 use super::keys;
@@ -16,6 +17,7 @@ use super::open::Store;
 use super::txn::Txn;
 use super::users::{self, Page};
 use super::view::Read;
+use crate::model::category::Category;
 use crate::model::notification::Accepted;
 use crate::model::user::User;
 
@@ -291,11 +293,11 @@ impl Store {
 }
 
 impl Store {
-    /// What a due delivery needs to know: the notification, its person, and the marks of its line.
+    /// What a due delivery needs to know: the notification, its person, its category, and the marks of its line.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn delivery(&self, key: Uuid) -> Answer<Option<(Accepted, User, Marks)>> {
+    pub async fn delivery(&self, key: Uuid) -> Answer<Option<(Accepted, User, Option<Category>, Marks)>> {
         self.read(move |view| {
             let Some(accepted) = notifications::get(view, key)? else { return Ok(None) };
             let user_id = &accepted.notification.user_id;
@@ -303,7 +305,8 @@ impl Store {
                 users::get(view, user_id)?.unwrap_or_else(|| User { id: user_id.clone(), ..User::default() });
             let line: Option<LineV1> = view.get(&keys::inbox_line(user_id, accepted.offset))?;
             let marks = line.map_or_else(Marks::default, |line| line.marks());
-            Ok(Some((accepted, user, marks)))
+            let category = categories::get(view, &accepted.notification.category)?;
+            Ok(Some((accepted, user, category, marks)))
         })
         .await
     }

@@ -14,6 +14,7 @@
 //! | `s` | hour, hash | an answer kept for its idempotency key |
 //! | `k` | key id | an API key's hash and rights |
 //! | `c` | capture id (UUIDv7) | a message that a channel in capture mode kept |
+//! | `C` | category | what the operator says of it |
 //! | `t` | topic | what it is for, how many members it has |
 //! | `j` | topic, 0, user id | a member of a topic |
 //! | `J` | user id, 0, topic | the same from the person's side |
@@ -46,6 +47,7 @@ pub(super) const GIVEN_ID: u8 = b'x';
 pub(super) const IDEMPOTENCY: u8 = b's';
 pub(super) const API_KEY: u8 = b'k';
 pub(super) const CAPTURE: u8 = b'c';
+pub(super) const CATEGORY: u8 = b'C';
 pub(super) const TOPIC: u8 = b't';
 pub(super) const MEMBER: u8 = b'j';
 pub(super) const MEMBERSHIP: u8 = b'J';

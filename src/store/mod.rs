@@ -10,6 +10,7 @@
 pub mod attempts;
 pub mod batches;
 pub mod captures;
+pub mod categories;
 mod chunks;
 mod codec;
 mod commit;
@@ -25,12 +26,14 @@ pub mod notifications;
 mod open;
 pub mod outbox;
 pub mod participants;
+mod policies;
 mod queue;
 mod records;
 pub mod sends;
 pub mod settings;
 pub mod topics;
 mod txn;
+mod user_record;
 pub mod users;
 mod view;
 

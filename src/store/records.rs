@@ -3,7 +3,6 @@
 //! bincode needs plain shapes: no skipped, flattened or untagged fields, and free-form JSON as text.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -14,9 +13,6 @@ use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::delivery::Reason;
 use crate::model::notification::{Accepted, Action, Decision, Notification, TemplateUse, Verdict};
-use crate::model::preferences::{Choice, Preferences};
-use crate::model::quiet_hours::QuietHours;
-use crate::model::user::User;
 
 /// A notification and what was decided for it, written once.
 #[derive(Debug, Serialize, Deserialize)]
@@ -273,130 +269,6 @@ impl<'a> From<NotificationV1<'a>> for NotificationV2<'a> {
     }
 }
 
-/// A person and their preferences.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct UserV1 {
-    email: Option<String>,
-    phone: Option<String>,
-    locale: Option<String>,
-    timezone: Option<String>,
-    attributes: Option<String>,
-    preferences: Option<PreferencesV1>,
-    created_at: Millis,
-    updated_at: Millis,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct PreferencesV1 {
-    channels: BTreeMap<Channel, bool>,
-    categories: BTreeMap<String, ChoiceV1>,
-    quiet_hours: QuietHoursV1,
-    updated_at: Option<Millis>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-enum ChoiceV1 {
-    Everywhere(bool),
-    PerChannel(BTreeMap<Channel, bool>),
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct QuietHoursV1 {
-    enabled: bool,
-    start: u16,
-    end: u16,
-    timezone: String,
-    days: [bool; 7],
-    override_priorities: Vec<u8>,
-}
-
-impl Record for UserV1 {
-    const VERSION: u8 = 1;
-    const NAME: &'static str = "user";
-}
-
-impl From<&User> for UserV1 {
-    fn from(user: &User) -> UserV1 {
-        let user = user.clone();
-        UserV1 {
-            email: user.email,
-            phone: user.phone,
-            locale: user.locale,
-            timezone: user.timezone,
-            attributes: user.attributes,
-            preferences: user.preferences.map(PreferencesV1::from),
-            created_at: user.created_at,
-            updated_at: user.updated_at,
-        }
-    }
-}
-
-impl UserV1 {
-    pub(super) fn into_user(self, id: &str) -> User {
-        User {
-            id: id.to_owned(),
-            email: self.email,
-            phone: self.phone,
-            locale: self.locale,
-            timezone: self.timezone,
-            attributes: self.attributes,
-            preferences: self.preferences.map(Preferences::from),
-            created_at: self.created_at,
-            updated_at: self.updated_at,
-        }
-    }
-}
-
-impl From<Preferences> for PreferencesV1 {
-    fn from(preferences: Preferences) -> PreferencesV1 {
-        let quiet = preferences.quiet_hours;
-        let choice = |choice| match choice {
-            Choice::Everywhere(on) => ChoiceV1::Everywhere(on),
-            Choice::PerChannel(channels) => ChoiceV1::PerChannel(channels),
-        };
-        PreferencesV1 {
-            channels: preferences.channels,
-            categories: preferences.categories.into_iter().map(|(name, c)| (name, choice(c))).collect(),
-            quiet_hours: QuietHoursV1 {
-                enabled: quiet.enabled,
-                start: quiet.start,
-                end: quiet.end,
-                timezone: quiet.timezone,
-                days: quiet.days,
-                override_priorities: quiet.override_priorities.into_iter().map(keys::priority_byte).collect(),
-            },
-            updated_at: preferences.updated_at,
-        }
-    }
-}
-
-impl From<PreferencesV1> for Preferences {
-    fn from(stored: PreferencesV1) -> Preferences {
-        let quiet = stored.quiet_hours;
-        let choice = |choice| match choice {
-            ChoiceV1::Everywhere(on) => Choice::Everywhere(on),
-            ChoiceV1::PerChannel(channels) => Choice::PerChannel(channels),
-        };
-        Preferences {
-            channels: stored.channels,
-            categories: stored.categories.into_iter().map(|(name, c)| (name, choice(c))).collect(),
-            quiet_hours: QuietHours {
-                enabled: quiet.enabled,
-                start: quiet.start,
-                end: quiet.end,
-                timezone: quiet.timezone,
-                days: quiet.days,
-                override_priorities: quiet
-                    .override_priorities
-                    .into_iter()
-                    .filter_map(keys::priority_of)
-                    .collect(),
-            },
-            updated_at: stored.updated_at,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::codec::{decode, encode};
@@ -463,31 +335,11 @@ mod tests {
         }
     }
 
-    fn user() -> User {
-        let mut preferences = Preferences { updated_at: Some(5), ..Preferences::default() };
-        let only_mail = Choice::PerChannel(BTreeMap::from([(Channel::Sms, false)]));
-        preferences.categories = BTreeMap::from([("billing".to_owned(), only_mail)]);
-        User {
-            id: "anna".into(),
-            email: Some("anna@example.org".into()),
-            preferences: Some(preferences),
-            created_at: 1,
-            updated_at: 2,
-            ..User::default()
-        }
-    }
-
     #[test]
     fn a_notification_reads_back_as_it_was_written() {
         let stored = encode(&NotificationV2::from(&accepted()));
         let read = decode::<NotificationV2>(&stored).expect("our own bytes");
         assert_eq!(read.into_accepted(Uuid::from_u128(1)).expect("a known priority"), accepted());
-    }
-
-    #[test]
-    fn a_user_reads_back_as_it_was_written() {
-        let read = decode::<UserV1>(&encode(&UserV1::from(&user()))).expect("our own bytes");
-        assert_eq!(read.into_user("anna"), user());
     }
 
     /// These bytes are on people's disks. A test that fails here wants a new version of the record, not new bytes.
@@ -497,7 +349,6 @@ mod tests {
             hex(&encode(&NotificationV2::from(&accepted()))),
             include_str!("golden/notification.v2.hex").trim()
         );
-        assert_eq!(hex(&encode(&UserV1::from(&user()))), include_str!("golden/user.v1.hex").trim());
     }
 
     #[test]
@@ -513,13 +364,13 @@ mod tests {
 
     #[test]
     fn a_record_of_another_version_or_with_damage_is_reported_and_not_guessed_at() {
-        let mut stored = encode(&UserV1::from(&user()));
+        let mut stored = encode(&NotificationV2::from(&accepted()));
         stored[0] = 9;
-        let error = decode::<UserV1>(&stored).map(|_| ()).expect_err("version 9 is unknown");
+        let error = decode::<NotificationV2>(&stored).map(|_| ()).expect_err("version 9 is unknown");
         assert!(error.to_string().contains("version 9"), "{error}");
-        assert!(decode::<UserV1>(&stored[..1]).is_err() && decode::<UserV1>(&[]).is_err());
+        assert!(decode::<NotificationV2>(&stored[..1]).is_err() && decode::<NotificationV2>(&[]).is_err());
         stored[0] = 1;
         stored.truncate(stored.len() / 2);
-        assert!(decode::<UserV1>(&stored).is_err());
+        assert!(decode::<NotificationV2>(&stored).is_err());
     }
 }

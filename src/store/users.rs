@@ -3,8 +3,8 @@
 use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
-use super::records::UserV1;
 use super::txn::Txn;
+use super::user_record::UserV2;
 use super::view::Read;
 use crate::model::user::User;
 
@@ -28,7 +28,7 @@ impl<T> Page<T> {
 }
 
 pub(super) fn get(read: &impl Read, id: &str) -> Answer<Option<User>> {
-    let record: Option<UserV1> = read.get(&keys::named(keys::USER, id.as_bytes()))?;
+    let record: Option<UserV2> = read.get(&keys::named(keys::USER, id.as_bytes()))?;
     Ok(record.map(|record| record.into_user(id)))
 }
 
@@ -55,7 +55,7 @@ impl Store {
             let mut users = Vec::new();
             view.scan(&from, &[keys::USER + 1], false, &mut |key, value| {
                 let id = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
-                let record: UserV1 = view.open_value(key, value)?;
+                let record: UserV2 = view.open_value(key, value)?;
                 users.push(record.into_user(&id));
                 Ok(users.len() <= limit)
             })?;
@@ -96,7 +96,7 @@ impl Txn<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn put_user(&mut self, user: &User) -> Result<(), StoreError> {
-        self.replace(keys::named(keys::USER, user.id.as_bytes()), &UserV1::from(user))
+        self.replace(keys::named(keys::USER, user.id.as_bytes()), &UserV2::from(user))
     }
 
     /// Removes a person's record. What else the store knows of them goes by [`Txn::erase_notification`].

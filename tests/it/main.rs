@@ -6,6 +6,7 @@
 
 mod access;
 mod batches;
+mod categories;
 mod crash;
 mod email;
 mod health;

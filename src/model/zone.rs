@@ -1,0 +1,127 @@
+//! Time zones: which there are, which one was meant, and which instant a wall-clock time is.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+
+use crate::clock::Millis;
+
+/// The longest name of a zone that is looked up.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Which instant a wall-clock time is that the clocks show twice. One that they skip is the first valid instant after
+/// it, either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occurrence {
+    /// The first.
+    First,
+    /// The second.
+    Second,
+}
+
+/// The IANA time zone of that name, however its letters are cased.
+pub fn zone(name: &str) -> Option<TimeZone> {
+    (!name.is_empty() && name.len() <= NAME_BYTES_MAX).then(|| TimeZone::get(name).ok()).flatten()
+}
+
+/// The name of an IANA time zone as IANA spells it, or what is wrong with it.
+///
+/// # Errors
+/// A sentence that names the nearest zone there is.
+pub fn check_zone(name: &str) -> Result<String, String> {
+    if let Some(zone) = zone(name) {
+        return Ok(zone.iana_name().unwrap_or(name).to_owned());
+    }
+    let meant = nearest_zone(name).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    Err(format!("must be an IANA time zone such as Europe/Berlin{meant}"))
+}
+
+/// The zone whose name is nearest to `name`, if one is near.
+fn nearest_zone(name: &str) -> Option<String> {
+    if name.is_empty() || name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let plain = |text: &str| text.trim().to_lowercase().replace([' ', '-'], "_");
+    let wanted = plain(name);
+    // Who leaves the continent out, or takes another for it, is understood by the city.
+    let city = |text: &str| text.rsplit('/').next().unwrap_or_default().to_owned();
+    let distance = |known: &str| {
+        let known = plain(known);
+        let whole = strsim::damerau_levenshtein(&wanted, &known);
+        let by_city = strsim::damerau_levenshtein(&city(&wanted), &city(&known));
+        let elsewhere = usize::from(city(&known) != known);
+        whole.min(by_city + elsewhere)
+    };
+    let near_enough = 1 + city(&wanted).chars().count() / 4;
+    jiff::tz::db()
+        .available()
+        .map(|known| known.to_string())
+        .filter(|known| known.contains('/') && !known.starts_with("posix/") && !known.starts_with("right/"))
+        .map(|known| (distance(&known), known))
+        .min()
+        .filter(|(distance, _)| *distance <= near_enough)
+        .map(|(_, known)| known)
+}
+
+/// The local date at `now`.
+pub(super) fn date_at(zone: &TimeZone, now: Millis) -> Option<Date> {
+    Some(zone.to_datetime(Timestamp::from_millisecond(now).ok()?).date())
+}
+
+/// The date so many days later, or earlier.
+pub(super) fn days_after(date: Date, days: i64) -> Option<Date> {
+    date.checked_add(jiff::Span::new().try_days(days).ok()?).ok()
+}
+
+/// The instant at which the clocks of `zone` show `minutes` after midnight on `date`.
+pub(super) fn instant_of(
+    zone: &TimeZone,
+    date: Date,
+    minutes: u16,
+    occurrence: Occurrence,
+) -> Option<Millis> {
+    let time = Time::new(i8::try_from(minutes / 60).ok()?, i8::try_from(minutes % 60).ok()?, 0, 0).ok()?;
+    let at: DateTime = date.to_datetime(time);
+    let instant = match zone.to_ambiguous_timestamp(at).offset() {
+        AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(at).ok()?,
+        AmbiguousOffset::Fold { before, after } => match occurrence {
+            Occurrence::First => before.to_timestamp(at).ok()?,
+            Occurrence::Second => after.to_timestamp(at).ok()?,
+        },
+        // Read with the later offset the skipped time lies before the jump, so the jump is the next transition.
+        AmbiguousOffset::Gap { after, .. } => {
+            zone.following(after.to_timestamp(at).ok()?).next()?.timestamp()
+        }
+    };
+    Some(instant.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zone_that_is_not_quite_right_is_told_which_was_meant() {
+        for (wrong, meant) in [
+            ("Europe/Belin", "Europe/Berlin"),
+            ("Berlin", "Europe/Berlin"),
+            ("America/New York", "America/New_York"),
+            ("new-york", "America/New_York"),
+            ("Asia/Katmandoo", "Asia/Katmandu"),
+            ("Europe/Zürich", "Europe/Zurich"),
+        ] {
+            let said = check_zone(wrong).expect_err("it does not exist");
+            assert!(said.ends_with(&format!("did you mean {meant}?")), "{wrong}: {said}");
+        }
+        for nothing_near in ["", "Mars/Olympus", "+01:00", "../zone", "xxxxxxxxxxxxxxxxxx"] {
+            let said = check_zone(nothing_near).expect_err("it does not exist");
+            assert!(!said.contains("did you mean"), "{nothing_near}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_kept_as_it_is_spelled_by_those_who_name_them() {
+        assert_eq!(check_zone("europe/paris"), Ok("Europe/Paris".to_owned()));
+        assert_eq!(check_zone("UTC"), Ok("UTC".to_owned()));
+    }
+}
