@@ -113,7 +113,12 @@ impl Call {
 
     /// A value in the query, decoded.
     pub fn query(&self, name: &str) -> Option<String> {
-        self.query.split('&').find_map(|pair| {
+        self.query_all(name).next()
+    }
+
+    /// Every value of a name in the query, decoded.
+    pub fn query_all(&self, name: &str) -> impl Iterator<Item = String> {
+        self.query.split('&').filter_map(move |pair| {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             (decode(key) == name).then(|| decode(&value.replace('+', " ")))
         })

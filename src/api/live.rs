@@ -1,9 +1,13 @@
-//! `GET /v1/ws`: who may come in, and what the live door asks of the house.
+//! `GET /v1/ws` and `GET /v1/sse`: who may come in, and what the live door asks of the house.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use futures_util::StreamExt;
+use http::header::{CACHE_CONTROL, HeaderValue};
+
 use serde_json::value::RawValue;
-use warp::reply::Response;
+use warp::reply::{Reply, Response};
 
 use super::call::Call;
 use super::problem::Problem;
@@ -13,6 +17,7 @@ use crate::engine::inbox::Selection;
 use crate::model::notification::Accepted;
 use crate::store::StoreError;
 use crate::store::inbox::Mark;
+use crate::ws::events::{Event, Listener};
 use crate::ws::protocol::{Action, Channel, NotificationFrame};
 use crate::ws::{self, Head, MarkRefused, Missed, Refusal, Refused, Resume, Trouble, Visit};
 
@@ -109,24 +114,39 @@ pub fn frame(accepted: &Accepted) -> NotificationFrame {
     }
 }
 
+/// What a request for a live connection says, whatever carries it.
+struct Wish {
+    principal: Option<Principal>,
+    session_id: Option<String>,
+    resume: Option<Resume>,
+}
+
+impl Wish {
+    fn read(call: &Call) -> Result<Wish, Problem> {
+        let principal = match call.bearer().map(str::to_owned).or_else(|| call.query("token")) {
+            Some(token) => Some(call.api.access.authenticate(&token)?),
+            None => None,
+        };
+        let session_id = call.query("session_id").filter(|session| !session.is_empty());
+        if session_id.as_ref().is_some_and(|session| session.len() > SESSION_BYTES_MAX) {
+            let detail = format!("session_id must be at most {SESSION_BYTES_MAX} bytes");
+            return Err(Problem::bad_request(detail));
+        }
+        if session_id.as_ref().is_some_and(|session| session.chars().any(char::is_control)) {
+            return Err(Problem::bad_request("session_id must hold no control characters"));
+        }
+        let resume = match (call.query("epoch"), call.query("offset").map(|text| text.parse())) {
+            (Some(epoch), Some(Ok(offset))) => Some(Resume { epoch, offset }),
+            (_, Some(Err(_))) => return Err(Problem::bad_request("offset must be a whole number")),
+            _ => None,
+        };
+        Ok(Wish { principal, session_id, resume })
+    }
+}
+
 /// Takes the connection over, or answers why not.
 pub async fn open(mut call: Call) -> Result<Response, Problem> {
-    let principal = match call.bearer().map(str::to_owned).or_else(|| call.query("token")) {
-        Some(token) => Some(call.api.access.authenticate(&token)?),
-        None => None,
-    };
-    let session_id = call.query("session_id").filter(|session| !session.is_empty());
-    if session_id.as_ref().is_some_and(|session| session.len() > SESSION_BYTES_MAX) {
-        return Err(Problem::bad_request(format!("session_id must be at most {SESSION_BYTES_MAX} bytes")));
-    }
-    if session_id.as_ref().is_some_and(|session| session.chars().any(char::is_control)) {
-        return Err(Problem::bad_request("session_id must hold no control characters"));
-    }
-    let resume = match (call.query("epoch"), call.query("offset").map(|text| text.parse())) {
-        (Some(epoch), Some(Ok(offset))) => Some(Resume { epoch, offset }),
-        (_, Some(Err(_))) => return Err(Problem::bad_request("offset must be a whole number")),
-        _ => None,
-    };
+    let Wish { principal, session_id, resume } = Wish::read(&call)?;
     let Some(upgrade) = call.upgrade.take() else {
         return Err(refused(Refusal::NotAWebSocket));
     };
@@ -146,10 +166,54 @@ pub async fn open(mut call: Call) -> Result<Response, Problem> {
     }
 }
 
+/// `GET /v1/sse`: the same stream as Server-Sent Events.
+pub async fn listen(call: Call) -> Result<Response, Problem> {
+    let Wish { principal, session_id, resume } = Wish::read(&call)?;
+    // An event source says by itself what it heard last, so that is newer than what its address says.
+    let last = call.header("last-event-id").map(str::to_owned).or_else(|| call.query("last_event_id"));
+    let resume = last.as_deref().and_then(read_event_id).or(resume);
+    let mut subscribe = Vec::new();
+    for name in call.query_all("channel") {
+        let channel = Channel::parse(&name).ok_or_else(|| {
+            Problem::bad_request("channel must be workflow:<id> or topic:<name>, once for each")
+        })?;
+        subscribe.push(channel);
+    }
+    let listener = Listener { principal, session_id, resume, subscribe };
+    let mut events = call.api.live.load().listen(listener).map_err(refused)?;
+    let stream = futures_util::stream::poll_fn(move |cx| events.poll_recv(cx));
+    let mut response =
+        warp::sse::reply(stream.map(|event| Ok::<_, Infallible>(written(event)))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A proxy that gathers answers before it passes them on would hold events back.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// `<epoch>:<offset>`. What is no such id is none of ours, and begins nothing.
+fn read_event_id(text: &str) -> Option<Resume> {
+    let (epoch, offset) = text.trim().rsplit_once(':')?;
+    Some(Resume { epoch: epoch.to_owned(), offset: offset.parse().ok()? })
+}
+
+fn written(event: Event) -> warp::sse::Event {
+    let written = warp::sse::Event::default();
+    match event {
+        Event::Beat => written.comment(" beat"),
+        Event::Frame { name, id, data, retry } => {
+            let written = written.event(name).data(data);
+            let written = if let Some(id) = id { written.id(id) } else { written };
+            if let Some(retry) = retry { written.retry(retry) } else { written }
+        }
+    }
+}
+
 fn refused(refusal: Refusal) -> Problem {
     let detail = refusal.to_string();
     match refusal {
         Refusal::Full => Problem::overloaded(detail),
+        Refusal::Anonymous => Problem::unauthorized(detail),
         Refusal::Forbidden | Refusal::ForeignOrigin => Problem::forbidden(detail),
         Refusal::BadKey => Problem::bad_request(detail),
         Refusal::NotAWebSocket | Refusal::WrongVersion => Problem::upgrade_required(detail),

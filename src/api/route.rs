@@ -209,6 +209,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ),
         ["websocket", "health"] => on!(call, GET => health::websocket),
         ["captured"] => on!(call, GET => captured::list),
+        ["sse"] => on!(call, GET => live::listen),
         ["ws"] => on!(call, GET => live::open),
         _ => Err(Problem::not_found("path")),
     }

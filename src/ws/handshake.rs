@@ -29,6 +29,9 @@ pub enum Refusal {
     /// The token does not allow to connect.
     #[error("this token may not connect")]
     Forbidden,
+    /// It names nobody, and here a token must come with the request.
+    #[error("this address wants a token with the request")]
+    Anonymous,
     /// There are as many connections as are allowed.
     #[error("there are as many connections as are allowed")]
     Full,

@@ -3,6 +3,7 @@
 //! [`Door::open`] judges the handshake and gives the 101; the connection is one task from then on. `session` decides
 //! and never touches a socket, `socket` moves bytes and never decides, `join` does what must wait for the backend.
 
+pub mod events;
 pub mod frame;
 pub mod handshake;
 pub mod protocol;

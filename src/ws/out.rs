@@ -49,6 +49,16 @@ impl Out {
         closing
     }
 
+    /// The next frame, whole, for a carrier that frames in its own way.
+    pub(super) fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.len();
+        if self.frames.is_empty() {
+            *self = Out::default();
+        }
+        Some(frame)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::net::TcpStream;
 
-use self::farewell::reason;
+pub(super) use self::farewell::reason;
 use super::frame::Decoder;
 use super::join::{self, Join, Replay};
 use super::out::Out;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::client::{hello, ids, with};
+use crate::support::token::seconds_now;
 use crate::support::{Client, Server, Socket};
 
 const INBOX: &str = "/v1/users/ada/inbox";
@@ -163,8 +164,9 @@ async fn what_is_read_on_one_device_is_read_on_all_and_is_mailed_no_more() {
     let server = Server::start().await;
     let admin = server.admin();
     admin.person("ada").await;
-    let quiet =
-        json!({ "quiet_hours": { "enabled": true, "start": "00:00", "end": "23:59", "timezone": "UTC" } });
+    let hour = seconds_now() / 3_600 % 24;
+    let (start, end) = (format!("{:02}:00", (hour + 23) % 24), format!("{:02}:00", (hour + 2) % 24));
+    let quiet = json!({ "quiet_hours": { "enabled": true, "start": start, "end": end, "timezone": "UTC" } });
     admin.patch("/v1/users/ada/preferences", &quiet).await.is(200);
     let token = admin.mint("ada", &json!({})).await;
     let (mut phone, _) = Socket::join(server.url(), &token, "").await;

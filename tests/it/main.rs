@@ -20,6 +20,7 @@ mod problems;
 mod refusals;
 mod rights;
 mod sends;
+mod sse;
 mod start;
 mod support;
 mod topics;

@@ -9,4 +9,4 @@ pub use self::client::{Channel, ClientFrame, Connect, Echo, Malformed, Resume, p
 pub use self::server::{
     Action, Counts, ErrorCode, InboxChange, NotificationFrame, WorkflowUpdate, broadcast,
 };
-pub(super) use self::server::{Hello, error, hello, large_data_received, ping, pong, subscribed};
+pub(super) use self::server::{Hello, closed, error, hello, large_data_received, ping, pong, subscribed};

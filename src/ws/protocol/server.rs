@@ -289,6 +289,17 @@ pub(in crate::ws) fn large_data_received(size: usize, id: Option<&Echo>, now: Mi
     encode("large_data_received", now, None, &Answer { channel: None, size: Some(size), id })
 }
 
+#[derive(Serialize)]
+struct CloseFields {
+    code: u16,
+    reason: &'static str,
+}
+
+/// Why the connection ends, for a carrier that has no close frame of its own.
+pub(in crate::ws) fn closed(code: u16, reason: &'static str, now: Millis) -> Frame {
+    encode("close", now, None, &CloseFields { code, reason })
+}
+
 pub(in crate::ws) fn ping(now: Millis) -> Frame {
     encode("ping", now, None, &Answer { channel: None, size: None, id: None })
 }

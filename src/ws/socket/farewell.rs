@@ -77,7 +77,7 @@ impl<B: Backend> Socket<B> {
     }
 }
 
-pub(super) fn reason(code: u16) -> &'static str {
+pub(in crate::ws) fn reason(code: u16) -> &'static str {
     match code {
         close::SHUTDOWN => "shutdown",
         close::SLOW_CONSUMER => "slow consumer",

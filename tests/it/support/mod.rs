@@ -1,6 +1,7 @@
 //! What the tests share: a server to start and kill, a client for each of its doors, a mail server, and patience.
 
 pub mod client;
+pub mod events;
 pub mod mail;
 pub mod server;
 pub mod socket;
