@@ -142,6 +142,8 @@ impl App {
             figures: api::Figures::default(),
             running: api::idempotent::Running::default(),
         });
+        let composer: std::sync::Weak<Api> = Arc::downgrade(&api);
+        api.engine.compose_by(composer);
         Ok(App { api, listener, address, first_key, config: ArcSwap::from_pointee(config) })
     }
 

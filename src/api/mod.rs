@@ -25,6 +25,7 @@ mod preferences;
 mod problem;
 mod recipients;
 mod route;
+mod schedules;
 mod seal;
 mod sends;
 pub mod settings;

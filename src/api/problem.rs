@@ -126,6 +126,17 @@ impl Problem {
         problem
     }
 
+    /// The same of a part of the body: what it names is under `path` there.
+    pub fn under(mut self, path: &str) -> Problem {
+        if let Some(invalid) = &mut self.invalid {
+            for error in &mut invalid.errors {
+                error.field = format!("{path}.{}", error.field);
+            }
+            self.detail = invalid.summary();
+        }
+        self
+    }
+
     /// The detail, for a place where the whole problem does not fit.
     pub fn summary(&self) -> String {
         match &self.invalid {

@@ -19,7 +19,8 @@ use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
     Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
-    keys, live, ndjson, notifications, pages, preferences, templates, topics, users, workflow_events,
+    keys, live, ndjson, notifications, pages, preferences, schedules, templates, topics, users,
+    workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -158,6 +159,14 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["notifications", id, "status"] => on!(call, GET => |call| notifications::status(call, id)),
         ["notifications", id, "timeline"] => on!(call, GET => |call| notifications::timeline(call, id)),
         ["notifications", id, "cancel"] => on!(call, POST => |call| notifications::cancel(call, id)),
+        ["schedules"] => on!(call, GET => schedules::list, POST => schedules::create),
+        ["schedules", id] => on!(call,
+            GET => |call| schedules::show(call, id),
+            PUT => |call| schedules::put(call, id),
+            PATCH => |call| schedules::patch(call, id),
+            DELETE => |call| schedules::delete(call, id),
+        ),
+        ["schedules", id, "run"] => on!(call, POST => |call| schedules::run(call, id)),
         ["batches"] => on!(call, GET => batches::list),
         ["batches", id] => on!(call, GET => |call| batches::show(call, id)),
         ["batches", id, "cancel"] => on!(call, POST => |call| batches::cancel(call, id)),

@@ -33,6 +33,15 @@ pub enum Entry {
     Many(Submission, Target),
 }
 
+impl Entry {
+    /// Gives it an id, by which a repeat of it is recognised.
+    pub fn name(&mut self, id: String, content: [u8; 16]) {
+        let (Entry::One(submission) | Entry::Many(submission, _)) = self;
+        submission.notification.given_id = Some(id);
+        submission.content = content;
+    }
+}
+
 /// What was made of an item.
 #[derive(Clone, Debug)]
 pub enum Received {
@@ -48,6 +57,14 @@ impl Received {
         match self {
             Received::One(taken) => Some(taken.accepted()),
             Received::Many(_) => None,
+        }
+    }
+
+    /// The id that the outside knows it by.
+    pub fn id(&self) -> String {
+        match self {
+            Received::One(taken) => taken.accepted().id(),
+            Received::Many(sent) => sent.id.clone(),
         }
     }
 
@@ -227,7 +244,8 @@ impl Engine {
     ) -> Result<Vec<ItemResult>, StoreError> {
         let (mut results, mut members) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         for Item { name, read } in items {
-            let result = match read.map(|entry| self.receive(txn, entry)) {
+            // Many people in each of many items would make a very long write.
+            let result = match read.map(|entry| self.receive(txn, entry, 1)) {
                 Ok(Ok(received)) => Ok(received),
                 Ok(Err(AcceptError::Store(error))) => return Err(error),
                 Ok(Err(error @ AcceptError::Conflict { .. })) => Err(error.to_string()),
@@ -246,13 +264,20 @@ impl Engine {
         Ok(results)
     }
 
-    fn receive(&self, txn: &mut Txn<'_>, entry: Entry) -> Result<Received, AcceptError> {
+    /// Takes one item. At most `at_once_max` people of a send to many are served in this write.
+    pub(super) fn receive(
+        &self,
+        txn: &mut Txn<'_>,
+        entry: Entry,
+        at_once_max: usize,
+    ) -> Result<Received, AcceptError> {
         match entry {
             Entry::One(submission) => {
                 accept_one(&self.shared, txn, submission, self.now()).map(Received::One)
             }
-            // Many in each of many would make a very long write.
-            Entry::Many(submission, target) => self.send_to(txn, submission, target, 1).map(Received::Many),
+            Entry::Many(submission, target) => {
+                self.send_to(txn, submission, target, at_once_max).map(Received::Many)
+            }
         }
     }
 }

@@ -30,6 +30,9 @@ const LEAST_FIRST_EVERY: u64 = 8;
 /// Jobs under way at once. They are steps of many writes, one of which is as much as others should wait for.
 const JOB_SLOTS: usize = 1;
 
+/// Schedules that fire at once.
+const SCHEDULE_SLOTS: usize = 8;
+
 /// What is under way, by lane and notification, and until when its lease runs.
 #[derive(Clone, Default)]
 pub(super) struct Leases {
@@ -125,11 +128,13 @@ impl Engine {
         let lease_ms = Millis::try_from(rules.lease.as_millis()).unwrap_or(Millis::MAX);
         let least_first = self.shared.turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(LEAST_FIRST_EVERY);
         let channels = Channel::ALL.into_iter().map(|c| (Lane::Channel(c), rules.slots(c)));
-        let lanes = channels.chain([(Lane::Job, JOB_SLOTS)]).filter_map(|(lane, slots)| {
-            let limit = slots.saturating_sub(self.shared.leases.count(lane));
-            // A finished delivery wakes the loop.
-            (limit > 0).then_some(Wanted { lane, limit, least_first })
-        });
+        let lanes = channels.chain([(Lane::Schedule, SCHEDULE_SLOTS), (Lane::Job, JOB_SLOTS)]).filter_map(
+            |(lane, slots)| {
+                let limit = slots.saturating_sub(self.shared.leases.count(lane));
+                // A finished delivery wakes the loop.
+                (limit > 0).then_some(Wanted { lane, limit, least_first })
+            },
+        );
         let leases = self.shared.leases.clone();
         let taken = move |lane, key| leases.held.lock().contains_key(&(lane, key));
         let front = self.shared.store.due(lanes.collect(), now, taken).await?;
@@ -151,7 +156,8 @@ impl Engine {
             match due.lane {
                 Lane::Channel(channel) => self.attempt(channel, &due).await,
                 Lane::Job => self.expand(&due).await,
-                Lane::Endpoint | Lane::Schedule => Ok(()),
+                Lane::Schedule => self.fire(&due).await,
+                Lane::Endpoint => Ok(()),
             }
         };
         let error = match AssertUnwindSafe(work).catch_unwind().await {

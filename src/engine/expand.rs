@@ -18,7 +18,7 @@ use crate::store::outbox::{Due, Lane};
 use crate::store::{StoreError, Txn};
 
 /// The most people who are served before the answer.
-const AT_ONCE_MAX: usize = 100;
+pub(super) const AT_ONCE_MAX: usize = 100;
 
 /// A message to many that was accepted.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod plan;
 pub mod report;
 pub mod retention;
+pub mod schedule;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -20,8 +21,8 @@ pub mod topics;
 mod waiting;
 pub mod workflow;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -154,6 +155,8 @@ struct Shared {
     leases: dispatch::Leases,
     /// Turns of the dispatcher so far.
     turns: AtomicU64,
+    /// Who reads the bodies of schedules.
+    composer: OnceLock<Weak<dyn schedule::Composer>>,
     /// This run of the program: what belongs to another has ended with it.
     run: Uuid,
 }
@@ -176,6 +179,7 @@ impl Engine {
                 waiting: Waiting::default(),
                 leases: dispatch::Leases::default(),
                 turns: AtomicU64::new(1),
+                composer: OnceLock::new(),
                 run,
             }),
         }

@@ -1,5 +1,7 @@
 //! The engine over a real store and a clock that is moved by hand.
 
+mod schedules;
+
 use std::sync::Arc;
 use std::time::Duration;
 

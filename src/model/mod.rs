@@ -6,6 +6,7 @@ pub mod audience;
 pub mod batch;
 pub mod category;
 pub mod channel;
+pub mod cron;
 pub mod delivery;
 pub mod digest;
 pub mod ids;

@@ -25,6 +25,7 @@
 //! | `S` | send id (UUIDv7) | the content that many notifications share |
 //! | `T` | send id | a send to many that is under way: whom it goes to, and how far it is |
 //! | `U` | send id, number | some of the people that it names |
+//! | `r` | schedule id (UUIDv7) | what recurs: when, and what is sent |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
@@ -58,6 +59,7 @@ pub(super) const PARTICIPATION_DAY: u8 = b'w';
 pub(super) const CONTENT: u8 = b'S';
 pub(super) const SENDING: u8 = b'T';
 pub(super) const SENDING_PART: u8 = b'U';
+pub(super) const SCHEDULE: u8 = b'r';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 

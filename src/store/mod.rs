@@ -29,6 +29,7 @@ pub mod participants;
 mod policies;
 mod queue;
 mod records;
+pub mod schedules;
 pub mod sends;
 pub mod settings;
 pub mod topics;

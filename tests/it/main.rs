@@ -19,6 +19,7 @@ mod preferences;
 mod problems;
 mod refusals;
 mod rights;
+mod schedules;
 mod sends;
 mod sse;
 mod start;

@@ -48,6 +48,7 @@ if command -v apt-get >/dev/null; then
         echo "setup: another mail server than Postfix is installed and stays; set BELFRY_SKIP_REAL_MAIL=1" >&2
     fi
     need_package ca-certificates
+    need_package libfaketime
     # An interpreter without ensurepip cannot make a venv: Debian's own needs this package.
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
 

@@ -80,6 +80,32 @@ impl Server {
         self.environment.push((name, value.to_owned()));
     }
 
+    /// Puts its clock into our hands: from its next start it shows our own time moved by what [`Server::shift`] says.
+    pub fn fake_clock(&mut self) {
+        let library = fs::read_dir("/usr/lib").unwrap().flatten().find_map(|dir| {
+            Some(dir.path().join("faketime/libfaketimeMT.so.1")).filter(|library| library.exists())
+        });
+        let library = library.expect("libfaketime is not installed: run `make setup`");
+        let shift = self.home.path().join("clock");
+        for (name, value) in [
+            ("LD_PRELOAD", library.to_string_lossy()),
+            ("FAKETIME_TIMESTAMP_FILE", shift.to_string_lossy()),
+            ("FAKETIME_NO_CACHE", "1".into()),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+            ("NO_FAKE_STAT", "1".into()),
+        ] {
+            self.environment.push((name.to_owned(), value.into_owned()));
+        }
+        self.shift(0);
+    }
+
+    /// Moves a clock that is in our hands to so many seconds after our own.
+    pub fn shift(&self, seconds: i64) {
+        let (path, fresh) = (self.home.path().join("clock"), self.home.path().join("clock.new"));
+        fs::write(&fresh, format!("{seconds:+}\n")).unwrap();
+        fs::rename(fresh, path).unwrap();
+    }
+
     /// Leaves a setting to the file or the default.
     pub fn unset(&mut self, name: &str) {
         let name = format!("BELFRY_{name}");
