@@ -23,6 +23,7 @@ mod pages;
 mod policies;
 mod preferences;
 mod problem;
+mod quiet_hours;
 mod recipients;
 mod route;
 mod schedules;

@@ -19,7 +19,7 @@ use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
     Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
-    keys, live, ndjson, notifications, pages, preferences, schedules, templates, topics, users,
+    keys, live, ndjson, notifications, pages, preferences, quiet_hours, schedules, templates, topics, users,
     workflow_events,
 };
 
@@ -185,6 +185,11 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
             PUT => |call| preferences::put(call, id),
             PATCH => |call| preferences::patch(call, id),
         ),
+        ["users", id, "preferences", "effective"] => {
+            on!(call, GET => |call| preferences::effective(call, id))
+        }
+        ["users", id, "preferences", "history"] => on!(call, GET => |call| preferences::history(call, id)),
+        ["users", id, "quiet-hours", "preview"] => on!(call, GET => |call| quiet_hours::preview(call, id)),
         ["users", id, "inbox"] => on!(call, GET => |call| inbox::list(call, id)),
         ["users", id, "inbox", "counts"] => on!(call, GET => |call| inbox::counts(call, id)),
         ["users", id, "inbox", "mark"] => on!(call, POST => |call| inbox::mark(call, id)),

@@ -7,9 +7,11 @@ use warp::reply::Response;
 use super::call::Call;
 use super::fields::Fields;
 use super::problem::Problem;
-use super::shapes;
+use super::{shapes, wishes};
 use crate::access::{Principal, Scope};
+use crate::engine::preferences::Changed;
 use crate::engine::report::instant;
+use crate::model::change::{Origin, Way};
 use crate::model::ids::check_name;
 use crate::model::invalid::Invalid;
 use crate::model::notification::METADATA_BYTES_MAX;
@@ -189,26 +191,22 @@ impl Change {
 }
 
 async fn write(call: &Call, id: String, change: Change, whole: bool) -> Result<Response, Problem> {
-    let now = call.api.clock.now();
-    let written = call
-        .api
-        .engine
-        .store()
-        .commit(move |txn: &mut Txn<'_>| {
-            let known = txn.user(&id)?;
-            if known.is_none() && !whole {
-                return Ok(None);
-            }
-            let fresh = known.is_none();
-            let mut user =
-                known.unwrap_or_else(|| User { id: id.clone(), created_at: now, ..User::default() });
-            change.apply(&mut user, whole);
-            user.updated_at = now;
-            txn.put_user(&user)?;
-            Ok::<_, StoreError>(Some((user, fresh)))
-        })
-        .await?;
-    let (user, fresh) = written.ok_or_else(|| Problem::not_found("user"))?;
-    let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(shapes::json_response(status, &shape(&user)))
+    let origin = Origin { way: Way::Api, principal: call.principal()?.label() };
+    let named = id.clone();
+    let changed = move |_: &Txn<'_>, known: Option<User>| {
+        if known.is_none() && !whole {
+            return Ok(None);
+        }
+        let mut user = known.unwrap_or_else(|| User { id: named, ..User::default() });
+        let home = |user: &User| json!({ "timezone": user.timezone });
+        let before = home(&user);
+        change.apply(&mut user, whole);
+        // When somebody may be disturbed follows the zone that they live in.
+        let fields = wishes::differences(&before, &home(&user));
+        Ok::<_, StoreError>(Some(Changed { user, fields }))
+    };
+    let person = call.api.engine.change_person(&id, origin, changed).await?;
+    let person = person.ok_or_else(|| Problem::not_found("user"))?;
+    let status = if person.fresh { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(shapes::json_response(status, &shape(&person.user)))
 }

@@ -8,6 +8,8 @@ use super::fields::{Fields, kind};
 use super::policies;
 use super::shapes;
 use crate::clock::Millis;
+use crate::engine::report::instant;
+use crate::model::change::{Change, FieldChange};
 use crate::model::channel::Channel;
 use crate::model::digest::Digest;
 use crate::model::ids::check_word;
@@ -155,6 +157,59 @@ fn read_unsubscribed(fields: &mut Fields<'_>) -> BTreeSet<(String, Channel)> {
         }
     }
     left
+}
+
+/// What differs between two forms of what a person said, leaf by leaf.
+pub fn differences(before: &Value, after: &Value) -> Vec<FieldChange> {
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    leaves("", before, &mut old);
+    leaves("", after, &mut new);
+    let mut fields: Vec<&String> = old.keys().chain(new.keys()).collect();
+    fields.sort();
+    fields.dedup();
+    let differs = |field: &&String| old.get(*field) != new.get(*field);
+    fields
+        .into_iter()
+        .filter(differs)
+        .map(|field| FieldChange {
+            field: field.clone(),
+            from: old.get(field).map(ToString::to_string),
+            to: new.get(field).map(ToString::to_string),
+        })
+        .collect()
+}
+
+fn leaves<'a>(path: &str, value: &'a Value, found: &mut BTreeMap<String, &'a Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                leaves(&path, value, found);
+            }
+        }
+        leaf => drop(found.insert(path.to_owned(), leaf)),
+    }
+}
+
+/// A change, as it is remembered.
+pub fn change(change: &Change) -> Value {
+    let fields: Vec<Value> = change
+        .fields
+        .iter()
+        .map(|field| {
+            json!({
+                "field": field.field,
+                "from": shapes::stored_json(field.from.as_deref()),
+                "to": shapes::stored_json(field.to.as_deref()),
+            })
+        })
+        .collect();
+    json!({
+        "at": instant(change.at),
+        "changed_by": change.origin.way.name(),
+        "principal": change.origin.principal,
+        "changes": fields,
+    })
 }
 
 /// JSON Merge Patch (RFC 7396).

@@ -41,6 +41,7 @@ impl Engine {
                     let known = txn.user(&id)?.is_some() || left > 0;
                     txn.erase_groups(&id)?;
                     txn.erase_captures(&id)?;
+                    txn.erase_history(&id)?;
                     txn.remove_user(&id)?;
                     Ok::<_, StoreError>((known || erased > 0, false))
                 })

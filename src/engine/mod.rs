@@ -11,6 +11,7 @@ pub mod erase;
 pub mod expand;
 pub mod inbox;
 pub mod plan;
+pub mod preferences;
 pub mod report;
 pub mod retention;
 pub mod schedule;

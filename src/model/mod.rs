@@ -5,6 +5,7 @@
 pub mod audience;
 pub mod batch;
 pub mod category;
+pub mod change;
 pub mod channel;
 pub mod cron;
 pub mod delivery;

@@ -15,6 +15,7 @@
 //! | `k` | key id | an API key's hash and rights |
 //! | `c` | capture id (UUIDv7) | a message that a channel in capture mode kept |
 //! | `C` | category | what the operator says of it |
+//! | `H` | user id, 0, number | a change of the person's preferences |
 //! | `t` | topic | what it is for, how many members it has |
 //! | `j` | topic, 0, user id | a member of a topic |
 //! | `J` | user id, 0, topic | the same from the person's side |
@@ -49,6 +50,7 @@ pub(super) const IDEMPOTENCY: u8 = b's';
 pub(super) const API_KEY: u8 = b'k';
 pub(super) const CAPTURE: u8 = b'c';
 pub(super) const CATEGORY: u8 = b'C';
+pub(super) const CHANGE: u8 = b'H';
 pub(super) const TOPIC: u8 = b't';
 pub(super) const MEMBER: u8 = b'j';
 pub(super) const MEMBERSHIP: u8 = b'J';
@@ -89,6 +91,21 @@ pub(super) fn inbox_of(user: &str) -> Vec<u8> {
 pub(super) fn inbox_line(user: &str, offset: u64) -> Vec<u8> {
     let mut key = inbox_of(user);
     key.extend_from_slice(&offset.to_be_bytes());
+    key
+}
+
+/// From where to where the changes of a person's preferences are.
+pub(super) fn changes_of(user: &str) -> (Vec<u8>, Vec<u8>) {
+    let mut from = named(CHANGE, user.as_bytes());
+    let mut to = from.clone();
+    from.push(0);
+    to.push(1);
+    (from, to)
+}
+
+pub(super) fn change(user: &str, number: u64) -> Vec<u8> {
+    let (mut key, _) = changes_of(user);
+    key.extend_from_slice(&number.to_be_bytes());
     key
 }
 

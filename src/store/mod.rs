@@ -16,6 +16,7 @@ mod codec;
 mod commit;
 mod error;
 mod heads;
+pub mod history;
 pub mod holds;
 pub mod idempotency;
 pub mod inbox;

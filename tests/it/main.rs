@@ -8,6 +8,7 @@ mod access;
 mod batches;
 mod categories;
 mod crash;
+mod effective;
 mod email;
 mod health;
 mod idempotency;
