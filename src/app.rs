@@ -124,6 +124,7 @@ impl App {
             supervisor: supervisor.clone(),
             rules: rules(&config),
         });
+        engine.load_templates().await?;
         let backend = Arc::new(Backend::new(engine.clone(), access.clone()));
         let door =
             ws::Door::new(backend, hub.clone(), live_limits(&config), clock.clone(), supervisor.clone());

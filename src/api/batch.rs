@@ -53,7 +53,10 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
 }
 
 async fn take_batch(mut call: Call, bodies: Vec<Value>) -> Result<Response, Problem> {
-    let items = bodies.iter().enumerate().map(|(at, body)| item(&call.api, at, body)).collect();
+    let mut items = Vec::with_capacity(bodies.len());
+    for (at, body) in bodies.iter().enumerate() {
+        items.push(item(&call.api, at, body).await);
+    }
     let keep = call.slotted.take().map(|slotted| -> KeepBatch {
         let slot = slotted.slot;
         let answer = move |batch: &Batch, results: &[ItemResult]| {
@@ -72,10 +75,10 @@ async fn take_batch(mut call: Call, bodies: Vec<Value>) -> Result<Response, Prob
 }
 
 /// One item of a batch, read.
-pub fn item(api: &Api, at: usize, body: &Value) -> Item {
+pub async fn item(api: &Api, at: usize, body: &Value) -> Item {
     Item {
         name: item_name(at, body),
-        read: inbound(api, body).map(Entry::from).map_err(|problem| problem.summary()),
+        read: inbound(api, body).await.map(Entry::from).map_err(|problem| problem.summary()),
     }
 }
 

@@ -140,7 +140,7 @@ impl<'a> Upload<'a> {
             Line::Whole(bytes) => {
                 self.bytes += bytes.len();
                 match serde_json::from_slice::<Value>(&bytes) {
-                    Ok(body) => item(&self.call.api, at, &body),
+                    Ok(body) => item(&self.call.api, at, &body).await,
                     Err(error) => {
                         Item { name: at.to_string(), read: Err(format!("is not valid JSON: {error}")) }
                     }

@@ -30,7 +30,7 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
     let wait = prefer_wait(&call);
     let body = call.json().await?;
-    let submission = match inbound(&call.api, &body)? {
+    let submission = match inbound(&call.api, &body).await? {
         Inbound::One(submission) => submission,
         Inbound::Many(submission, target) => return sends::create(call, submission, target).await,
     };

@@ -10,6 +10,7 @@ use warp::reply::Response;
 
 use crate::access::Refused;
 use crate::engine::accept::AcceptError;
+use crate::engine::templates::DraftError;
 use crate::model::invalid::Invalid;
 use crate::render::RenderError;
 use crate::store::StoreError;
@@ -227,5 +228,13 @@ pub fn render_problem(template: &str, error: RenderError) -> Problem {
         RenderError::Failed { .. } | RenderError::TooLarge => {
             Problem::unprocessable("template_error", error.to_string())
         }
+    }
+}
+
+/// What it is to the sender that a template did not become a text.
+pub fn draft_problem(template: &str, error: DraftError) -> Problem {
+    match error {
+        DraftError::Render(error) => render_problem(template, error),
+        DraftError::Store(error) => error.into(),
     }
 }

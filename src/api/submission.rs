@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 use super::Api;
 use super::fields::Fields;
 use super::idempotent::fingerprint;
-use super::problem::{Problem, render_problem};
+use super::problem::{Problem, draft_problem};
 use super::recipients::{Recipients, recipients};
+use super::templates::variables;
 use crate::engine::accept::Submission;
+use crate::engine::templates::{Draft, DraftError};
 use crate::model::audience::Target;
 use crate::model::channel::Channel;
 use crate::model::invalid::Invalid;
@@ -15,11 +17,12 @@ use crate::model::notification::{
     Action, LABEL_CHARS_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, Notification, Priority, TITLE_CHARS_MAX,
     URL_BYTES_MAX,
 };
+use crate::render::RenderError;
 
 /// Ids that could not be asked for, because they are paths beside the notifications.
 const RESERVED_IDS: [&str; 2] = ["batch", "simulate"];
 /// The category of a notification that names none.
-const DEFAULT_CATEGORY: &str = "system";
+pub(super) const DEFAULT_CATEGORY: &str = "system";
 
 /// What a body asks for.
 pub enum Inbound {
@@ -33,15 +36,15 @@ pub enum Inbound {
 ///
 /// # Errors
 /// 422, naming every field that is wrong.
-pub fn inbound(api: &Api, body: &Value) -> Result<Inbound, Problem> {
+pub async fn inbound(api: &Api, body: &Value) -> Result<Inbound, Problem> {
     let mut fields = Fields::of(body)?;
-    let rendered = render(api, &mut fields)?;
+    let draft = draft(api, &mut fields).await?;
     let to = recipients(&mut fields);
     let user_id = match &to {
         Some(Recipients::User(user)) => user.clone(),
         Some(Recipients::Many(_)) | None => String::new(),
     };
-    let notification = notification(&mut fields, user_id, rendered, api.clock.now());
+    let notification = notification(&mut fields, user_id, draft, api.clock.now());
     let (to, notification) =
         fields.finish(to.zip(notification))?.ok_or_else(|| Invalid::one("body", "is incomplete"))?;
     let content = match &notification.given_id {
@@ -57,56 +60,43 @@ pub fn inbound(api: &Api, body: &Value) -> Result<Inbound, Problem> {
 }
 
 /// What a template gives, where one is named.
-struct FromTemplate {
-    kind: String,
-    title: String,
-    message: String,
-    priority: Option<Priority>,
-    category: String,
-}
-
-fn render(api: &Api, fields: &mut Fields<'_>) -> Result<Option<FromTemplate>, Problem> {
+async fn draft(api: &Api, fields: &mut Fields<'_>) -> Result<Option<Draft>, Problem> {
     let Some(name) = fields.text("template") else { return Ok(None) };
-    let Some(template) = api.engine.renderer().template(name) else {
-        return Err(Invalid::one("template", "there is no template of that name").into());
-    };
-    let variables = match fields.raw("variables") {
-        None => json!({}),
-        Some(object @ Value::Object(_)) => object.clone(),
-        Some(_) => {
-            fields.wrong("variables", "must be an object");
-            return Ok(None);
+    let variables = variables(fields);
+    if variables.is_none() && fields.raw("variables").is_some() {
+        return Ok(None);
+    }
+    let user = fields.raw("user_id").and_then(Value::as_str);
+    let drafted = api.engine.draft(name, &variables.unwrap_or_else(|| json!({})), user).await;
+    match drafted {
+        Ok(draft) => Ok(Some(draft)),
+        Err(DraftError::Render(RenderError::UnknownTemplate)) => {
+            Err(Invalid::one("template", "there is no template of that name").into())
         }
-    };
-    let rendered =
-        api.engine.renderer().render(name, &variables).map_err(|error| render_problem(name, error))?;
-    Ok(Some(FromTemplate {
-        kind: template.kind.to_string(),
-        title: rendered.title,
-        message: rendered.message,
-        priority: Priority::from_name(&template.priority),
-        category: template.category.to_string(),
-    }))
+        Err(error) => Err(draft_problem(name, error)),
+    }
 }
 
 fn notification(
     fields: &mut Fields<'_>,
     user_id: String,
-    template: Option<FromTemplate>,
+    draft: Option<Draft>,
     now: crate::clock::Millis,
 ) -> Option<Notification> {
+    let template = draft.as_ref().map(|draft| draft.loaded.template());
+    let rendered = draft.as_ref().map(|draft| &draft.rendered);
     for later in ["dedupe_key", "collapse_key", "digest_key"] {
         if fields.raw(later).is_some() {
             fields.wrong(later, "is not available in this version");
         }
     }
-    let kind = fields.word("type").map(str::to_owned).or_else(|| template.as_ref().map(|t| t.kind.clone()));
+    let kind = fields.word("type").map(str::to_owned).or_else(|| template.map(|t| t.kind.clone()));
     let kind = fields.required("type", kind);
     let title = fields.short_text("title", TITLE_CHARS_MAX).map(one_line);
-    let title = title.or_else(|| template.as_ref().map(|t| t.title.chars().take(TITLE_CHARS_MAX).collect()));
+    let title = title.or_else(|| rendered.map(|t| t.title.chars().take(TITLE_CHARS_MAX).collect()));
     let title = fields.required("title", title);
     let message = fields.short_text("message", MESSAGE_BYTES_MAX).map(str::to_owned);
-    let message = message.or_else(|| template.as_ref().map(|t| t.message.clone()));
+    let message = message.or_else(|| rendered.map(|t| t.message.clone()));
     let message = fields.required("message", message);
     if message.as_ref().is_some_and(|message| message.len() > MESSAGE_BYTES_MAX) {
         fields.wrong("message", format!("must be at most {MESSAGE_BYTES_MAX} bytes"));
@@ -133,9 +123,9 @@ fn notification(
         kind: kind?,
         title: title?,
         message: message?,
-        priority: priority.or_else(|| template.as_ref()?.priority).unwrap_or_default(),
+        priority: priority.or_else(|| template.map(|t| t.priority)).unwrap_or_default(),
         category: category
-            .or_else(|| template.map(|t| t.category))
+            .or_else(|| template.map(|t| t.category.clone()))
             .unwrap_or_else(|| DEFAULT_CATEGORY.to_owned()),
         timestamp,
         action,
@@ -146,7 +136,7 @@ fn notification(
         dedupe_key: None,
         collapse_key: None,
         digest_key: None,
-        template: None,
+        template: draft.and_then(|draft| draft.used),
         content: None,
         batch: None,
         workflow_id: None,

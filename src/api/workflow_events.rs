@@ -7,12 +7,13 @@ use warp::reply::Response;
 use super::call::Call;
 use super::fields::Fields;
 use super::notifications::{first_result, keep_one};
-use super::problem::{Problem, render_problem};
+use super::problem::{Problem, draft_problem};
 use super::shapes;
 use crate::access::Scope;
 use crate::engine::accept::Submission;
+use crate::engine::templates::Draft;
 use crate::model::invalid::Invalid;
-use crate::model::notification::{METADATA_BYTES_MAX, Notification, Priority, TITLE_CHARS_MAX};
+use crate::model::notification::{METADATA_BYTES_MAX, Notification, TITLE_CHARS_MAX};
 use crate::model::workflow::{EventKind, Progress, STATUSES};
 
 /// The longest stage, project and message that an event carries, in characters.
@@ -52,18 +53,18 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
         ));
     }
     let name = event.kind.name();
-    let renderer = call.api.engine.renderer().clone();
     let variables = Value::Object(template_variables(&event));
-    let rendered = renderer.render(name, &variables).map_err(|error| render_problem(name, error))?;
-    let template = renderer.template(name).ok_or_else(|| Problem::not_found("template"))?;
+    let draft = call.api.engine.draft(name, &variables, event.user_id.as_deref()).await;
+    let Draft { loaded, rendered, .. } = draft.map_err(|error| draft_problem(name, error))?;
+    let template = loaded.template();
     let notification = Notification {
         given_id: None,
         user_id: event.user_id.clone().ok_or_else(|| Invalid::one("user_id", "is required"))?,
         kind: name.to_owned(),
         title: rendered.title.chars().take(TITLE_CHARS_MAX).collect(),
         message: rendered.message,
-        priority: Priority::from_name(&template.priority).unwrap_or_default(),
-        category: template.category.to_string(),
+        priority: template.priority,
+        category: template.category.clone(),
         timestamp: None,
         action: None,
         metadata: Some(metadata(&event)),

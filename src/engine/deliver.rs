@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::plan::{address, plan};
+use super::templates::DraftError;
 use super::{Engine, Rules, Shared};
 use crate::clock::Millis;
 use crate::model::category::Category;
@@ -12,6 +13,7 @@ use crate::model::ids::new_id;
 use crate::model::message::Message;
 use crate::model::notification::{Accepted, Verdict};
 use crate::model::retry::next_delay;
+use crate::model::template::Texts;
 use crate::model::user::User;
 use crate::render::EmailView;
 use crate::store::attempts::Event;
@@ -50,19 +52,25 @@ impl Engine {
                 self.settle(&accepted, due, event, None).await
             }
             Release::Send { .. } if channel == Channel::InApp => self.arrive(accepted, due).await,
-            Release::Send { to } => self.send(&accepted, channel, due, &rules, to).await,
+            Release::Send { to } => self.send(&accepted, &user, channel, due, &rules, to).await,
         }
     }
 
     async fn send(
         &self,
         accepted: &Accepted,
+        user: &User,
         channel: Channel,
         due: &Due,
         rules: &Rules,
         to: String,
     ) -> Result<(), StoreError> {
-        let message = match self.compose(accepted, channel, to, rules) {
+        let own = match self.own_texts(&accepted.notification, user, channel).await {
+            Ok(own) => Ok(own),
+            Err(DraftError::Render(error)) => Err(error.to_string()),
+            Err(DraftError::Store(error)) => return Err(error),
+        };
+        let message = match own.and_then(|own| self.compose(accepted, channel, to, rules, own)) {
             Ok(message) => message,
             Err(error) => {
                 let event =
@@ -94,6 +102,7 @@ impl Engine {
         channel: Channel,
         to: String,
         rules: &Rules,
+        own: Texts,
     ) -> Result<Message, String> {
         let n = &accepted.notification;
         let view = EmailView {
@@ -105,20 +114,15 @@ impl Engine {
             user_id: &n.user_id,
             base_url: rules.base_url.as_deref(),
         };
-        let (text, html) = if channel == Channel::Email {
-            let body = self.shared.renderer.email(&view).map_err(|error| error.to_string())?;
-            (body.text, Some(body.html))
-        } else {
-            (n.message.clone(), None)
-        };
+        let said = self.shared.renderer.compose(channel, &view, own).map_err(|error| error.to_string())?;
         Ok(Message {
             delivery_id: format!("{}.{channel}", accepted.key),
             notification_id: accepted.id(),
             user_id: n.user_id.clone(),
             to,
-            title: n.title.clone(),
-            text,
-            html,
+            title: said.title,
+            text: said.text,
+            html: said.html,
             at_ms: accepted.accepted_at,
         })
     }

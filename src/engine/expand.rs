@@ -126,6 +126,7 @@ impl Engine {
         let (mut each, mut members) = (Vec::with_capacity(users.len()), Vec::with_capacity(users.len()));
         for user_id in users {
             let notification = Notification { user_id, ..notification.clone() };
+            let notification = self.in_their_words(txn, notification)?;
             match accept_one(&self.shared, txn, Submission { notification, content: [0; 16] }, now) {
                 Ok(taken) => {
                     batch.took();

@@ -16,6 +16,7 @@ pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod settings;
+pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod topics;

@@ -2,17 +2,19 @@
 //!
 //! No image and nothing else is loaded from elsewhere, so opening a mail tells nobody anything.
 
+use handlebars::Context;
 use serde_json::{Value, json};
 
-use super::{RenderError, Renderer, TEXT_BYTES_MAX};
+use super::policy::{self, Compiled, Refusal};
+use super::{RenderError, Renderer, TEXT_BYTES_MAX, run};
+use crate::model::channel::Channel;
+use crate::model::template::{Part, Texts};
 
 /// The most bytes of a mail's HTML.
 pub const HTML_BYTES_MAX: usize = 512 * 1024;
 
-pub(super) const HTML_LAYOUT: &str = "email.html";
-pub(super) const HTML_LAYOUT_SOURCE: &str = include_str!("../../assets/templates/email.html.hbs");
-pub(super) const TEXT_LAYOUT: &str = "email.txt";
-pub(super) const TEXT_LAYOUT_SOURCE: &str = include_str!("../../assets/templates/email.txt.hbs");
+const HTML_LAYOUT_SOURCE: &str = include_str!("../../assets/templates/email.html.hbs");
+const TEXT_LAYOUT_SOURCE: &str = include_str!("../../assets/templates/email.txt.hbs");
 
 /// What the layout puts around a message, in bytes at most: added to the limit of the text.
 const TEXT_LAYOUT_BYTES_MAX: usize = 16 * 1024;
@@ -45,34 +47,113 @@ pub struct EmailBody {
     pub text: String,
 }
 
+/// What stands around every message in mail. Its own templates alone may put HTML through as it is.
+#[derive(Debug)]
+pub(super) struct Layout {
+    html: Compiled,
+    text: Compiled,
+}
+
+impl Layout {
+    /// The layout that is built in.
+    pub(super) fn compile() -> Result<Layout, Refusal> {
+        Ok(Layout {
+            html: policy::compile_layout(HTML_LAYOUT_SOURCE)?,
+            text: policy::compile_layout(TEXT_LAYOUT_SOURCE)?,
+        })
+    }
+}
+
+/// A message as one channel carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Composed {
+    /// A mail's subject, a push message's first line.
+    pub title: String,
+    /// The body as plain text.
+    pub text: String,
+    /// The body as a whole HTML document, on channels that show it.
+    pub html: Option<String>,
+}
+
 impl Renderer {
+    /// Puts a message together for `channel`, from the notification and from what its template says there of its own
+    /// ([`Renderer::render_own`]).
+    ///
+    /// # Errors
+    /// [`RenderError::TooLarge`] over [`HTML_BYTES_MAX`] or the limit of texts.
+    pub fn compose(
+        &self,
+        channel: Channel,
+        view: &EmailView<'_>,
+        mut own: Texts,
+    ) -> Result<Composed, RenderError> {
+        let mut own = |part: Part| own.remove(&part);
+        let plain = |text: &str| text.to_owned();
+        Ok(match channel {
+            Channel::Email => {
+                let subject = own(Part::EmailSubject).unwrap_or_else(|| plain(view.title));
+                let (html, text) = (own(Part::EmailHtml), own(Part::EmailText));
+                let body = self.email_body(view, html.as_deref(), text.as_deref())?;
+                Composed { title: subject, text: body.text, html: Some(body.html) }
+            }
+            Channel::Sms => {
+                let text = own(Part::SmsText).unwrap_or_else(|| plain(view.message));
+                Composed { title: plain(view.title), text, html: None }
+            }
+            Channel::BrowserPush => Composed {
+                title: own(Part::PushTitle).unwrap_or_else(|| plain(view.title)),
+                text: own(Part::PushBody).unwrap_or_else(|| plain(view.message)),
+                html: None,
+            },
+            Channel::InApp | Channel::Webhook => {
+                Composed { title: plain(view.title), text: plain(view.message), html: None }
+            }
+        })
+    }
+
     /// Renders the bodies of a mail.
     ///
     /// # Errors
     /// [`RenderError::TooLarge`] over [`HTML_BYTES_MAX`] or the limit of texts.
     pub fn email(&self, view: &EmailView<'_>) -> Result<EmailBody, RenderError> {
-        self.email_body(view, None)
+        self.email_body(view, None, None)
     }
 
-    /// Renders the bodies of a mail with `html`, which [`Renderer::render`] gave, in the place of the message.
-    ///
-    /// # Errors
-    /// As [`Renderer::email`].
-    pub fn email_with(&self, view: &EmailView<'_>, html: &str) -> Result<EmailBody, RenderError> {
-        self.email_body(view, Some(html))
-    }
-
-    fn email_body(&self, view: &EmailView<'_>, html: Option<&str>) -> Result<EmailBody, RenderError> {
+    fn email_body(
+        &self,
+        view: &EmailView<'_>,
+        html: Option<&str>,
+        text: Option<&str>,
+    ) -> Result<EmailBody, RenderError> {
         // Before anything is copied; the limits of what is rendered would come too late.
         if view.title.len() + view.message.len() > TEXT_BYTES_MAX {
             return Err(RenderError::TooLarge);
         }
-        let values = values(view, html);
-        Ok(EmailBody {
-            html: self.html.render_own(HTML_LAYOUT, &values, HTML_BYTES_MAX)?,
-            text: self.text.render_own(TEXT_LAYOUT, &values, TEXT_BYTES_MAX + TEXT_LAYOUT_BYTES_MAX)?,
-        })
+        let layout = |name: &'static str| move || name.to_owned();
+        let values = Context::from(values(view, html));
+        let in_layout = || run(&self.html, &self.layout.html, &values, HTML_BYTES_MAX, layout("layout/html"));
+        let html = match html.filter(|html| is_document(html)) {
+            Some(whole) => whole.to_owned(),
+            None => in_layout()?,
+        };
+        let bytes_max = TEXT_BYTES_MAX + TEXT_LAYOUT_BYTES_MAX;
+        let text = match text {
+            Some(text) => {
+                let values = Context::from(self::values(&EmailView { message: text, ..*view }, None));
+                run(&self.text, &self.layout.text, &values, bytes_max, layout("layout/text"))?
+            }
+            None => run(&self.text, &self.layout.text, &values, bytes_max, layout("layout/text"))?,
+        };
+        Ok(EmailBody { html, text })
     }
+}
+
+/// Whether HTML is a whole document, which needs no layout around it.
+fn is_document(html: &str) -> bool {
+    let start = html.trim_start();
+    ["<!doctype", "<html"]
+        .iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|s| s.eq_ignore_ascii_case(tag)))
 }
 
 fn values(view: &EmailView<'_>, html: Option<&str>) -> Value {

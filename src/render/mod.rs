@@ -5,24 +5,33 @@
 //! source, the nesting, the steps a rendering takes and the bytes it gives.
 //!
 //! **Rendering is CPU work**: tens of microseconds for an ordinary template, and by the bounds below at most in the
-//! order of a second for a hostile one. Callers that render templates or values of strangers do it off the async
-//! threads.
+//! order of a second for a hostile one. [`Loaded::is_heavy`] says what belongs off the async threads.
 
 mod email;
+mod helpers;
 mod limit;
+mod loaded;
+mod needs;
 mod policy;
+mod words;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use handlebars::{Handlebars, RenderErrorReason};
+use arc_swap::ArcSwap;
+use handlebars::{Context, Handlebars, RenderContext, RenderErrorReason, Renderable, WriteOutput};
 use serde_json::{Map, Value};
 
-use crate::model::template::Template;
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::template::{Part, Template, Texts};
 
-pub use email::{EmailBody, EmailView, HTML_BYTES_MAX};
+pub use email::{Composed, EmailBody, EmailView, HTML_BYTES_MAX};
+pub use helpers::Reader;
 use limit::LimitedText;
+pub use loaded::{Loaded, Unfit};
 use policy::{Compiled, Kind};
-pub use policy::{STEPS_MAX, TEMPLATE_BYTES_MAX};
+pub use policy::{Refusal, STEPS_MAX, TEMPLATE_BYTES_MAX};
 
 /// The most bytes that a title and its message have together once they are rendered.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;
@@ -34,22 +43,9 @@ pub struct Rendered {
     pub title: String,
     /// Plain text; line breaks are `\n`.
     pub message: String,
-    /// What the template says instead in mail.
-    pub email: RenderedEmail,
 }
 
-/// What a template says instead in mail; `None` where mail says the same as everywhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RenderedEmail {
-    /// The subject, in one line.
-    pub subject: Option<String>,
-    /// HTML with every value escaped, for [`Renderer::email_with`].
-    pub html: Option<String>,
-    /// Plain text.
-    pub text: Option<String>,
-}
-
-/// Why a template was refused or did not render.
+/// Why a template did not render.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     /// Required variables are absent or null: all of them, in declared order.
@@ -58,13 +54,11 @@ pub enum RenderError {
     /// There is no such template.
     #[error("there is no template of that name")]
     UnknownTemplate,
-    /// The template is not acceptable, or these values do not fit it.
-    #[error("failed to render template `{template}`{}: {detail}", at(.variable))]
+    /// These values do not fit the template, or it was stored by a version that allowed more.
+    #[error("failed to render template `{template}`: {detail}")]
     Failed {
-        /// The template and the part of it, such as `workflow_failed/title`.
+        /// The template and the part of it, such as `workflow_failed/title_template`.
         template: String,
-        /// The variable at fault, where it is one.
-        variable: Option<String>,
         /// What is wrong.
         detail: String,
     },
@@ -73,16 +67,15 @@ pub enum RenderError {
     TooLarge,
 }
 
-fn at(variable: &Option<String>) -> String {
-    variable.as_ref().map_or_else(String::new, |name| format!(" at variable `{name}`"))
-}
-
 /// Every template, compiled.
 #[derive(Debug)]
 pub struct Renderer {
-    templates: BTreeMap<String, Template>,
-    text: Registry,
-    html: Registry,
+    text: Handlebars<'static>,
+    html: Handlebars<'static>,
+    layout: email::Layout,
+    built_in: BTreeMap<String, Arc<Loaded>>,
+    /// Those that are asked for by name: what is stored, and what is built in where nothing of that name is.
+    templates: ArcSwap<BTreeMap<String, Arc<Loaded>>>,
 }
 
 impl Renderer {
@@ -91,115 +84,171 @@ impl Renderer {
     /// # Errors
     /// [`RenderError::Failed`] if one of them does not compile.
     pub fn new() -> Result<Renderer, RenderError> {
-        let mut renderer = Renderer {
-            templates: BTreeMap::new(),
-            text: Registry::new(Kind::Text),
-            html: Registry::new(Kind::Html),
-        };
-        renderer.text.add_layout(email::TEXT_LAYOUT, email::TEXT_LAYOUT_SOURCE)?;
-        renderer.html.add_layout(email::HTML_LAYOUT, email::HTML_LAYOUT_SOURCE)?;
+        let failed =
+            |template: &str, detail: String| RenderError::Failed { template: template.to_owned(), detail };
+        let layout = email::Layout::compile().map_err(|refusal| failed("layout", refusal.to_string()))?;
+        let mut built_in = BTreeMap::new();
         for template in Template::built_in() {
-            renderer.add(template)?;
+            let name = template.name.clone();
+            let compiled = loaded::compile(template).map_err(|unfit| failed(&name, unfit.to_string()))?;
+            built_in.insert(name, Arc::new(compiled));
         }
-        Ok(renderer)
+        Ok(Renderer {
+            text: handlebars(Kind::Text),
+            html: handlebars(Kind::Html),
+            layout,
+            templates: ArcSwap::from_pointee(built_in.clone()),
+            built_in,
+        })
     }
 
-    /// Compiles `template` and keeps it in the place of one of the same name.
+    /// Compiles a template without keeping it. A template is compiled off the async threads.
     ///
     /// # Errors
-    /// [`RenderError::Failed`] names the part that does not compile or is not allowed; nothing has changed then.
-    pub fn add(&mut self, template: Template) -> Result<(), RenderError> {
-        let (text, html) = parts(&template);
-        let compile = |registry: &Registry, parts: Sources<'_>| {
-            let compile = |(name, source): (String, &str)| Ok((registry.compile(&name, source)?, name));
-            parts.into_iter().map(compile).collect::<Result<Vec<_>, RenderError>>()
-        };
-        let (text, html) = (compile(&self.text, text)?, compile(&self.html, html)?);
-        self.text.keep(text);
-        self.html.keep(html);
-        self.templates.insert(template.name.clone(), template);
-        Ok(())
+    /// Everything in it that does not compile or is not allowed.
+    pub fn compile(&self, template: Template) -> Result<Loaded, Unfit> {
+        loaded::compile(template)
+    }
+
+    /// Keeps a template in the place of one of the same name.
+    pub fn keep(&self, loaded: Arc<Loaded>) {
+        self.change(|templates| drop(templates.insert(loaded.template().name.clone(), loaded.clone())));
+    }
+
+    /// Forgets a stored template; one that is built in comes back.
+    pub fn forget(&self, name: &str) {
+        self.change(|templates| match self.built_in.get(name) {
+            Some(built_in) => drop(templates.insert(name.to_owned(), built_in.clone())),
+            None => drop(templates.remove(name)),
+        });
+    }
+
+    fn change(&self, change: impl Fn(&mut BTreeMap<String, Arc<Loaded>>)) {
+        self.templates.rcu(|templates| {
+            let mut templates = BTreeMap::clone(templates);
+            change(&mut templates);
+            templates
+        });
     }
 
     /// The template of that name.
-    pub fn template(&self, name: &str) -> Option<&Template> {
-        self.templates.get(name)
+    pub fn template(&self, name: &str) -> Option<Arc<Loaded>> {
+        self.templates.load().get(name).cloned()
     }
 
-    /// Every template, in the order of their names.
-    pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.templates.values()
+    /// The built-in template of that name, whether or not another stands in its place.
+    pub fn built_in(&self, name: &str) -> Option<Arc<Loaded>> {
+        self.built_in.get(name).cloned()
     }
 
-    /// Renders a template's title and message, and what it says in mail.
+    /// Templates in the order of their names, after `after`.
+    pub fn templates(&self, after: Option<&str>, limit: usize) -> Vec<Arc<Loaded>> {
+        let templates = self.templates.load();
+        let later = templates.iter().filter(|(name, _)| after.is_none_or(|after| name.as_str() > after));
+        later.take(limit).map(|(_, loaded)| loaded.clone()).collect()
+    }
+
+    /// How many templates are stored.
+    pub fn stored_len(&self) -> usize {
+        self.templates.load().values().filter(|loaded| loaded.version() > 0).count()
+    }
+
+    /// Renders a template's title and message for `reader`.
     ///
     /// # Errors
     /// Every way of [`RenderError`]; nothing that `variables` can be makes it panic.
-    pub fn render(&self, name: &str, variables: &Value) -> Result<Rendered, RenderError> {
-        let template = self.templates.get(name).ok_or(RenderError::UnknownTemplate)?;
-        let missing = template.missing(variables);
-        if !missing.is_empty() {
-            return Err(RenderError::MissingVariables(missing));
+    pub fn render(
+        &self,
+        loaded: &Loaded,
+        variables: &Value,
+        reader: &Reader,
+    ) -> Result<Rendered, RenderError> {
+        let context = loaded.context(variables, reader)?;
+        let title = self.part(loaded, Part::Title, &context, reader, TEXT_BYTES_MAX)?.unwrap_or_default();
+        let left = TEXT_BYTES_MAX.saturating_sub(title.len());
+        let message = self.part(loaded, Part::Message, &context, reader, left)?.unwrap_or_default();
+        Ok(Rendered { title, message })
+    }
+
+    /// Renders what a template says on `channel` alone. Empty where it says the same there as everywhere.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn render_own(
+        &self,
+        loaded: &Loaded,
+        channel: Channel,
+        variables: &Value,
+        reader: &Reader,
+    ) -> Result<Texts, RenderError> {
+        let mut own = Texts::new();
+        if !loaded.speaks_on(channel) {
+            return Ok(own);
         }
-        let values = with_nulls(variables, &template.optional);
-        let part = |registry: &Registry, part: &str, bytes_max: usize| {
-            registry.render(&part_name(name, part), &values, bytes_max)
-        };
-        let title = one_line(&part(&self.text, TITLE, TEXT_BYTES_MAX)?);
-        let message = cleaned(&part(&self.text, MESSAGE, TEXT_BYTES_MAX.saturating_sub(title.len()))?);
-        let mut email = RenderedEmail::default();
-        if let Some(own) = &template.email {
-            if own.subject.is_some() {
-                email.subject = Some(one_line(&part(&self.text, SUBJECT, TEXT_BYTES_MAX)?));
-            }
-            if own.text.is_some() {
-                email.text = Some(cleaned(&part(&self.text, TEXT, TEXT_BYTES_MAX)?));
-            }
-            if own.html.is_some() {
-                email.html = Some(part(&self.html, HTML, HTML_BYTES_MAX)?);
+        let context = loaded.context(variables, reader)?;
+        for part in Part::ALL.into_iter().filter(|part| part.channel() == Some(channel)) {
+            let bytes_max = if part == Part::EmailHtml { HTML_BYTES_MAX } else { TEXT_BYTES_MAX };
+            if let Some(text) = self.part(loaded, part, &context, reader, bytes_max)? {
+                own.insert(part, text);
             }
         }
-        Ok(Rendered { title, message, email })
+        Ok(own)
+    }
+
+    fn part(
+        &self,
+        loaded: &Loaded,
+        part: Part,
+        context: &Context,
+        reader: &Reader,
+        bytes_max: usize,
+    ) -> Result<Option<String>, RenderError> {
+        let Some(compiled) = loaded.part(part, reader.locale.as_deref())? else { return Ok(None) };
+        if compiled.steps.over(context.data()) > STEPS_MAX {
+            return Err(RenderError::TooLarge);
+        }
+        let registry = if part == Part::EmailHtml { &self.html } else { &self.text };
+        let name = || format!("{}/{}", loaded.template().name, part.field());
+        let text = run(registry, compiled, context, bytes_max, name)?;
+        Ok(Some(match part {
+            Part::EmailHtml => text,
+            line if line.is_line() => one_line(&text),
+            _ => cleaned(&text),
+        }))
     }
 }
 
-const TITLE: &str = "title";
-const MESSAGE: &str = "message";
-const SUBJECT: &str = "email.subject";
-const TEXT: &str = "email.text";
-const HTML: &str = "email.html";
-
-/// The name of one part of a template in a registry. The layouts' names have no `/`, so they cannot meet.
-fn part_name(template: &str, part: &str) -> String {
-    format!("{template}/{part}")
+/// Renders into at most `bytes_max` bytes.
+fn run(
+    registry: &Handlebars<'static>,
+    compiled: &Compiled,
+    context: &Context,
+    bytes_max: usize,
+    name: impl FnOnce() -> String,
+) -> Result<String, RenderError> {
+    let mut text = LimitedText::new(bytes_max);
+    let mut state = RenderContext::new(None);
+    let result = compiled.template.render(registry, context, &mut state, &mut WriteOutput::new(&mut text));
+    if text.overflowed() {
+        return Err(RenderError::TooLarge);
+    }
+    result.map_err(|error| match error.reason() {
+        RenderErrorReason::MissingVariable(Some(path)) => RenderError::MissingVariables(vec![path.clone()]),
+        reason => RenderError::Failed { template: name(), detail: reason.to_string() },
+    })?;
+    Ok(text.into_text())
 }
 
-/// Sources under the names that they have in a registry.
-type Sources<'t> = Vec<(String, &'t str)>;
-
-/// The parts of a template: those that are plain text, and those that are HTML.
-fn parts(template: &Template) -> (Sources<'_>, Sources<'_>) {
-    let name = |part: &str| part_name(&template.name, part);
-    let mut text = vec![
-        (name(TITLE), template.title_template.as_str()),
-        (name(MESSAGE), template.message_template.as_str()),
-    ];
-    let mut html = Vec::new();
-    if let Some(email) = &template.email {
-        text.extend(email.subject.as_deref().map(|source| (name(SUBJECT), source)));
-        text.extend(email.text.as_deref().map(|source| (name(TEXT), source)));
-        html.extend(email.html.as_deref().map(|source| (name(HTML), source)));
+/// The registry of one kind of output: its helpers, and how it escapes.
+fn handlebars(kind: Kind) -> Handlebars<'static> {
+    let mut handlebars = Handlebars::new();
+    handlebars.set_strict_mode(true);
+    helpers::register(&mut handlebars);
+    match kind {
+        Kind::Text => handlebars.register_escape_fn(handlebars::no_escape),
+        Kind::Html => handlebars.register_escape_fn(handlebars::html_escape),
     }
-    (text, html)
-}
-
-/// Strict mode refuses a variable that is absent even inside `{{#if}}`: optional ones are null instead.
-fn with_nulls(variables: &Value, optional: &[String]) -> Value {
-    let mut values = variables.as_object().cloned().unwrap_or_else(Map::new);
-    for name in optional {
-        values.entry(name.as_str()).or_insert(Value::Null);
-    }
-    Value::Object(values)
+    handlebars
 }
 
 /// One line: every run of white space and control characters is a single space.
@@ -212,76 +261,6 @@ fn one_line(text: &str) -> String {
 pub fn cleaned(text: &str) -> String {
     let unix = text.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}'], "\n");
     unix.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
-}
-
-/// The compiled templates of one kind of output.
-#[derive(Debug)]
-struct Registry {
-    kind: Kind,
-    handlebars: Handlebars<'static>,
-    steps: BTreeMap<String, policy::Steps>,
-}
-
-impl Registry {
-    fn new(kind: Kind) -> Registry {
-        let mut handlebars = Handlebars::new();
-        handlebars.set_strict_mode(true);
-        // A template has no business in the server's log.
-        handlebars.unregister_helper("log");
-        handlebars.unregister_helper("raw");
-        match kind {
-            Kind::Text => handlebars.register_escape_fn(handlebars::no_escape),
-            Kind::Html => handlebars.register_escape_fn(handlebars::html_escape),
-        }
-        Registry { kind, handlebars, steps: BTreeMap::new() }
-    }
-
-    fn compile(&self, name: &str, source: &str) -> Result<Compiled, RenderError> {
-        policy::compile(self.kind, source).map_err(|detail| failed(name, None, detail))
-    }
-
-    fn keep(&mut self, compiled: Vec<(Compiled, String)>) {
-        for (compiled, name) in compiled {
-            self.handlebars.register_template(&name, compiled.template);
-            self.steps.insert(name, compiled.steps);
-        }
-    }
-
-    /// Adds a layout of our own, which alone may put HTML through as it is.
-    fn add_layout(&mut self, name: &str, source: &str) -> Result<(), RenderError> {
-        let compiled = policy::compile_layout(source).map_err(|detail| failed(name, None, detail))?;
-        self.keep(vec![(compiled, name.to_owned())]);
-        Ok(())
-    }
-
-    fn render(&self, name: &str, values: &Value, bytes_max: usize) -> Result<String, RenderError> {
-        let steps = self.steps.get(name).ok_or(RenderError::UnknownTemplate)?;
-        if steps.over(values) > STEPS_MAX {
-            return Err(RenderError::TooLarge);
-        }
-        self.render_own(name, values, bytes_max)
-    }
-
-    /// Renders a template whose steps are known to be few: a layout visits each line of its message once.
-    fn render_own(&self, name: &str, values: &Value, bytes_max: usize) -> Result<String, RenderError> {
-        let mut out = LimitedText::new(bytes_max);
-        let result = self.handlebars.render_to_write(name, values, &mut out);
-        if out.overflowed() {
-            return Err(RenderError::TooLarge);
-        }
-        result.map_err(|error| {
-            let variable = match error.reason() {
-                RenderErrorReason::MissingVariable(variable) => variable.clone(),
-                _ => None,
-            };
-            failed(name, variable, error.reason().to_string())
-        })?;
-        Ok(out.into_text())
-    }
-}
-
-fn failed(template: &str, variable: Option<String>, detail: String) -> RenderError {
-    RenderError::Failed { template: template.to_owned(), variable, detail }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@
 //! | `T` | send id | a send to many that is under way: whom it goes to, and how far it is |
 //! | `U` | send id, number | some of the people that it names |
 //! | `r` | schedule id (UUIDv7) | what recurs: when, and what is sent |
+//! | `y` | template name | which version of a template holds |
+//! | `Y` | template name, 0, version | one version of a template |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
@@ -62,6 +64,8 @@ pub(super) const CONTENT: u8 = b'S';
 pub(super) const SENDING: u8 = b'T';
 pub(super) const SENDING_PART: u8 = b'U';
 pub(super) const SCHEDULE: u8 = b'r';
+pub(super) const TEMPLATE: u8 = b'y';
+pub(super) const TEMPLATE_VERSION: u8 = b'Y';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 
@@ -284,6 +288,20 @@ pub(super) fn part(space: u8, id: Uuid, number: u32) -> Vec<u8> {
     let mut key = named(space, id.as_bytes());
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+/// One version of a template. The zero byte cannot be in a name, so no name is another's prefix.
+pub(super) fn template_version(name: &str, version: u32) -> Vec<u8> {
+    let mut key = named(TEMPLATE_VERSION, name.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+
+/// The last four bytes of a key as a number: a template's version.
+pub(super) fn last_u32(key: &[u8]) -> Option<u32> {
+    let at = key.len().checked_sub(4)?;
+    Some(u32::from_be_bytes(key.get(at..)?.try_into().ok()?))
 }
 
 /// The last eight bytes of a key as a number: an inbox line's offset.

@@ -33,6 +33,7 @@ mod records;
 pub mod schedules;
 pub mod sends;
 pub mod settings;
+pub mod templates;
 pub mod topics;
 mod txn;
 mod user_record;

@@ -25,6 +25,7 @@ mod sends;
 mod sse;
 mod start;
 mod support;
+mod templates;
 mod topics;
 mod users;
 mod workflow;

@@ -1,12 +1,12 @@
 //! Claims about rendering: what the built-in templates say, what is refused, and what cannot get out of bounds.
 
-use std::collections::BTreeSet;
-
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::model::template::EmailTemplate;
+use crate::model::notification::Priority;
+
+mod speaking;
 
 fn renderer() -> Renderer {
     Renderer::new().unwrap()
@@ -16,35 +16,50 @@ fn template(message: &str) -> Template {
     Template {
         name: "own".to_owned(),
         kind: "own".to_owned(),
-        title_template: "Title".to_owned(),
-        message_template: message.to_owned(),
+        texts: Texts::from([(Part::Title, "Title".to_owned()), (Part::Message, message.to_owned())]),
+        locales: BTreeMap::new(),
         variables: Vec::new(),
         optional: Vec::new(),
-        priority: "low".to_owned(),
+        priority: Priority::Low,
         category: "system".to_owned(),
-        email: None,
     }
 }
 
-fn with_html(html: &str) -> Template {
-    let email = EmailTemplate { html: Some(html.to_owned()), ..EmailTemplate::default() };
-    Template { email: Some(email), ..template("Message") }
+fn with(part: Part, source: &str) -> Template {
+    let mut template = template("Message");
+    template.texts.insert(part, source.to_owned());
+    template
 }
 
 fn rendered(message: &str, values: &Value) -> Result<Rendered, RenderError> {
-    let mut renderer = renderer();
-    renderer.add(template(message))?;
-    renderer.render("own", values)
+    rendered_for(message, values, &Reader::default())
+}
+
+fn rendered_for(message: &str, values: &Value, reader: &Reader) -> Result<Rendered, RenderError> {
+    let renderer = renderer();
+    let loaded = renderer.compile(template(message)).unwrap();
+    renderer.render(&loaded, values, reader)
+}
+
+fn built_in(name: &str, values: &Value) -> Result<Rendered, RenderError> {
+    let renderer = renderer();
+    renderer.render(&renderer.template(name).unwrap(), values, &Reader::default())
+}
+
+fn own(template: Template, channel: Channel, values: &Value) -> Result<Texts, RenderError> {
+    let renderer = renderer();
+    renderer.render_own(&renderer.compile(template).unwrap(), channel, values, &Reader::default())
 }
 
 fn refusal(source: &str) -> String {
-    match renderer().add(template(source)) {
-        Err(RenderError::Failed { template, variable: None, detail }) => {
-            assert_eq!(template, "own/message");
-            detail
-        }
-        other => panic!("expected a refusal of {source:?}, got {other:?}"),
-    }
+    refused(source).detail
+}
+
+fn refused(source: &str) -> Refusal {
+    let unfit = renderer().compile(template(source)).expect_err(source);
+    let [(field, refusal)] = &unfit.errors[..] else { panic!("{unfit:?}") };
+    assert_eq!(field, "message_template");
+    refusal.clone()
 }
 
 fn view<'a>(title: &'a str, message: &'a str) -> EmailView<'a> {
@@ -68,11 +83,12 @@ fn a_renderer_is_shared_among_threads() {
 #[test]
 fn every_built_in_template_renders_with_what_it_requires_alone() {
     let renderer = renderer();
-    let names: BTreeSet<&str> = renderer.templates().map(|template| template.name.as_str()).collect();
-    assert_eq!(names, BTreeSet::from(["workflow_completed", "workflow_failed", "workflow_review_required"]));
+    let all = renderer.templates(None, 100);
+    let names: Vec<&str> = all.iter().map(|loaded| loaded.template().name.as_str()).collect();
+    assert_eq!(names, ["workflow_completed", "workflow_failed", "workflow_review_required"]);
     let values = json!({"workflow_name": "Import", "stage": "final", "error": "disk full"});
     for name in names {
-        let rendered = renderer.render(name, &values).unwrap();
+        let rendered = built_in(name, &values).unwrap();
         assert!(rendered.title.contains("Import"), "{rendered:?}");
         assert!(rendered.message.contains("Import"), "{rendered:?}");
     }
@@ -83,7 +99,7 @@ fn optional_variables_appear_where_they_are_given() {
     let values = json!({
         "workflow_name": "Import", "stage": "final", "message": "Two rows look odd.", "review_url": "https://a.test/1",
     });
-    let rendered = renderer().render("workflow_review_required", &values).unwrap();
+    let rendered = built_in("workflow_review_required", &values).unwrap();
     assert_eq!(rendered.title, "Review required: Import");
     assert_eq!(
         rendered.message,
@@ -93,36 +109,24 @@ fn optional_variables_appear_where_they_are_given() {
 }
 
 #[test]
-fn missing_variables_are_all_named_and_an_unknown_template_is_unknown() {
-    let renderer = renderer();
+fn missing_variables_are_all_named() {
     let missing = vec!["workflow_name".to_owned(), "error".to_owned()];
-    assert_eq!(renderer.render("workflow_failed", &json!({})), Err(RenderError::MissingVariables(missing)));
-    assert_eq!(renderer.render("nothing", &json!({})), Err(RenderError::UnknownTemplate));
+    assert_eq!(built_in("workflow_failed", &json!({})), Err(RenderError::MissingVariables(missing)));
 }
 
 #[test]
 fn plain_text_is_not_escaped() {
     let values = json!({"workflow_name": "<A> & \"B\""});
-    assert_eq!(
-        renderer().render("workflow_completed", &values).unwrap().title,
-        "Workflow completed: <A> & \"B\""
-    );
+    assert_eq!(built_in("workflow_completed", &values).unwrap().title, "Workflow completed: <A> & \"B\"");
 }
 
 #[test]
 fn a_title_is_one_line_without_control_characters() {
     let values = json!({"workflow_name": "a\r\nBcc: x\u{2028}\u{7}b\u{1b}[31m  c"});
     assert_eq!(
-        renderer().render("workflow_completed", &values).unwrap().title,
+        built_in("workflow_completed", &values).unwrap().title,
         "Workflow completed: a Bcc: x b [31m c"
     );
-}
-
-#[test]
-fn a_variable_that_nobody_declared_is_named_when_it_is_absent() {
-    let error = rendered("Hello {{whom}}", &json!({})).unwrap_err();
-    let RenderError::Failed { template, variable, .. } = error else { panic!("{error:?}") };
-    assert_eq!((template.as_str(), variable.as_deref()), ("own/message", Some("whom")));
 }
 
 #[test]
@@ -132,22 +136,33 @@ fn partials_decorators_and_unknown_blocks_are_refused() {
     }
     assert_eq!(refusal("{{#*inline \"a\"}}x{{/inline}}"), "it has a decorator, which is not allowed");
     assert!(refusal("{{#raw}}x{{/raw}}").starts_with("the block `raw` is not one of"));
-    assert!(refusal("{{#if a}}").contains("syntax") || refusal("{{#if a}}").contains("if"));
+    for (source, at) in
+        [("{{#if a}}", (1, 10)), ("ok\n  {{> b}}", (2, 3)), ("a\n\n{{nothing b}}", (3, 1)), ("{{a", (1, 4))]
+    {
+        assert_eq!(refused(source).at, Some(at), "{source}: {}", refusal(source));
+    }
 }
 
 #[test]
 fn html_of_a_template_cannot_put_a_value_through_unescaped() {
     for source in ["<p>{{{a}}}</p>", "<p>{{& a}}</p>", "{{#if a}}{{{a}}}{{/if}}"] {
-        assert!(renderer().add(with_html(source)).is_err(), "{source}");
+        assert!(renderer().compile(with(Part::EmailHtml, source)).is_err(), "{source}");
     }
-    let mut renderer = renderer();
-    renderer.add(with_html("<b>{{a}}</b>")).unwrap();
-    let rendered = renderer.render("own", &json!({"a": "<i>\"'&"})).unwrap();
-    let html = rendered.email.html.unwrap();
-    assert_eq!(html, "<b>&lt;i&gt;&quot;&#x27;&amp;</b>");
-    let body = renderer.email_with(&view("T", "plain"), &html).unwrap();
-    assert!(body.html.contains(&html) && !body.html.contains("plain"));
-    assert!(body.text.contains("plain"));
+    let html = |source| {
+        let mut own = own(with(Part::EmailHtml, source), Channel::Email, &json!({"a": "<i>\"'&"})).unwrap();
+        own.remove(&Part::EmailHtml).unwrap()
+    };
+    assert_eq!(html("<b>{{a}}</b>"), "<b>&lt;i&gt;&quot;&#x27;&amp;</b>");
+    assert_eq!(
+        html("{{upper a}}{{json a}}"),
+        "&lt;I&gt;&quot;&#x27;&amp;&quot;&lt;i&gt;\\&quot;&#x27;&amp;&quot;"
+    );
+    let (renderer, html) = (renderer(), html("<b>{{a}}</b>"));
+    let own = Texts::from([(Part::EmailHtml, html.clone())]);
+    let mail = renderer.compose(Channel::Email, &view("T", "plain"), own).unwrap();
+    let whole = mail.html.unwrap();
+    assert!(whole.contains(&html) && !whole.contains("plain"));
+    assert!(mail.text.contains("plain"));
 }
 
 #[test]
@@ -179,6 +194,38 @@ fn loops_in_loops_over_long_lists_are_refused_even_where_they_print_nothing() {
     let list = |n: usize| json!({"a": vec![1; n]});
     assert_eq!(rendered(source, &list(300)), Err(RenderError::TooLarge));
     assert_eq!(rendered(source, &list(10)).unwrap().message, "");
+}
+
+#[test]
+fn helpers_that_would_go_through_much_for_nothing_are_refused_before_they_start() {
+    let source = "{{#each a}}{{#if (eq (json ../b) \"x\")}}{{/if}}{{/each}}";
+    let values = |items: usize, bytes: usize| json!({"a": vec![1; items], "b": "x".repeat(bytes)});
+    assert_eq!(rendered(source, &values(5_000, 30_000)), Err(RenderError::TooLarge));
+    assert_eq!(rendered(source, &values(100, 1_000)).unwrap().message, "");
+}
+
+#[test]
+fn sources_that_a_parser_could_go_round_in_circles_over_are_done_at_once() {
+    let started = std::time::Instant::now();
+    for piece in [
+        "{{#if a}}",
+        "{{else if a}}",
+        "{{a (",
+        "{{{{raw}}}}",
+        "{{!--",
+        "\\{{",
+        "{{#a}}{{^}}",
+        "{{a b=",
+        "{{[",
+        "{{a \"",
+        "{",
+    ] {
+        let _ = renderer().compile(template(&piece.repeat(TEMPLATE_BYTES_MAX / piece.len())));
+        let _ = renderer().compile(template(&format!("{{{{#if a}}}}{}{{{{/if}}}}", piece.repeat(15))));
+    }
+    let long = "{{#if (eq a (upper b))}}{{json c}}{{else}}{{d.e.f}}{{/if}}";
+    renderer().compile(template(&long.repeat(TEMPLATE_BYTES_MAX / long.len()))).unwrap();
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -262,11 +309,29 @@ proptest! {
     }
 
     #[test]
-    fn no_source_of_a_template_makes_it_panic(source in "(\\{\\{|\\}\\}|#|/|if|each|else|\\^|~|@|>|\\*|[a-c(\\[ .é\"]){0,30}") {
-        let mut renderer = renderer();
-        if renderer.add(template(&source)).is_ok() {
-            let rendered = renderer.render("own", &json!({"a": [1, 2], "b": {"c": "d"}, "c": null}));
-            let answered = matches!(rendered, Ok(_) | Err(RenderError::Failed { .. }));
+    fn no_source_of_a_template_makes_it_panic_or_hang(
+        source in "(\\{\\{#?(if|each|with|unless|else if|else|/if|/each|date|plural|lookup|json|truncate)? ?(a|b.c|this|\\.\\./a|@index|\\(eq a 1\\)|\"x\"|format=\"%\"|other=\"#\")?\\}\\}|text|\\n){0,40}",
+    ) {
+        let started = std::time::Instant::now();
+        let renderer = renderer();
+        if let Ok(loaded) = renderer.compile(template(&source)) {
+            let values = json!({"a": ["1", {"b": 2}], "b": {"c": "2026-01-01T00:00:00Z"}});
+            let rendered = renderer.render(&loaded, &values, &Reader::default());
+            prop_assert!(rendered.is_ok() || !rendered.unwrap_err().to_string().is_empty());
+        }
+        prop_assert!(started.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn no_characters_of_a_template_make_it_panic(source in "(\\{\\{|\\}\\}|#|/|if|each|else|\\^|~|@|>|\\*|[a-c(\\[ .é\"]){0,30}") {
+        let renderer = renderer();
+        if let Ok(loaded) = renderer.compile(template(&source)) {
+            let values = json!({"a": [1, 2], "b": {"c": "d"}, "c": null});
+            let rendered = renderer.render(&loaded, &values, &Reader::default());
+            let answered = matches!(
+                rendered,
+                Ok(_) | Err(RenderError::Failed { .. } | RenderError::MissingVariables(_) | RenderError::TooLarge)
+            );
             prop_assert!(answered);
         }
     }
