@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use belfry::channel::email::{Email, Options, Tls};
 use belfry::model::delivery::{Outcome, Reason};
 use belfry::model::message::Message;
-use belfry::render::{EmailView, Renderer};
+use belfry::render::{EmailView, Reader, Renderer};
 use serde_json::{Value, json};
 
 struct Servers {
@@ -84,7 +84,8 @@ fn to(local: &str, delivery: &str) -> Message {
     let renderer = Renderer::new().unwrap();
     let values =
         json!({"workflow_name": "Über <import>", "stage": "final", "message": "Zeile eins\n.\nZeile drei ✓"});
-    let rendered = renderer.render("workflow_review_required", &values).unwrap();
+    let template = renderer.template("workflow_review_required").unwrap();
+    let rendered = renderer.render(&template, &values, &Reader::default()).unwrap();
     let view = EmailView {
         title: &rendered.title,
         message: &rendered.message,
