@@ -14,10 +14,10 @@ use crate::model::channel::Channel;
 use crate::model::ids::check_word;
 use crate::model::invalid::Invalid;
 use crate::model::notification::{METADATA_BYTES_MAX, Priority};
-use crate::model::quiet_hours::zone_exists;
 use crate::model::template::{
     LOCALES_MAX, Part, SOURCES_BYTES_MAX, Template, Texts, VARIABLES_MAX, check_locale, check_template_name,
 };
+use crate::model::zone::check_zone;
 use crate::render::{Composed, Loaded, Reader, TEMPLATE_BYTES_MAX, Unfit};
 use crate::store::templates::{RollBackError, Stored};
 
@@ -158,8 +158,8 @@ pub async fn render(mut call: Call, name: &str) -> Result<Response, Problem> {
         fields.wrong("locale", detail);
     }
     let zone = fields.text("timezone");
-    if zone.is_some_and(|zone| !zone_exists(zone)) {
-        fields.wrong("timezone", "must be an IANA time zone such as Europe/Berlin");
+    if let Some(Err(detail)) = zone.map(check_zone) {
+        fields.wrong("timezone", detail);
     }
     let user = fields.name("user_id");
     let channel = fields.one_of("channel", &Channel::ALL.map(Channel::name), Channel::from_name);
