@@ -32,7 +32,7 @@ impl Composer for Api {
     fn compose<'a>(&'a self, body: &'a str) -> Composing<'a> {
         Box::pin(async move {
             let body = parse_json(body.as_bytes()).map_err(|problem| problem.summary())?;
-            inbound(self, &body).map(Entry::from).map_err(|problem| problem.summary())
+            inbound(self, &body).await.map(Entry::from).map_err(|problem| problem.summary())
         })
     }
 }
@@ -41,7 +41,7 @@ impl Composer for Api {
 pub async fn create(mut call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
     let body = call.json().await?;
-    let schedule = read(&call, &body, None)?;
+    let schedule = read(&call, &body, None).await?;
     let schedule = call.api.engine.add_schedule(schedule).await?;
     Ok(shapes::json_response(StatusCode::CREATED, &shape(&schedule, call.api.clock.now())))
 }
@@ -69,7 +69,7 @@ pub async fn put(mut call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
     let body = call.json().await?;
     let schedule = found(&call, id).await?;
-    let wanted = read(&call, &body, None)?;
+    let wanted = read(&call, &body, None).await?;
     change(&call, schedule.id, wanted).await
 }
 
@@ -78,7 +78,7 @@ pub async fn patch(mut call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
     let body = call.json().await?;
     let schedule = found(&call, id).await?;
-    let wanted = read(&call, &body, Some(&schedule))?;
+    let wanted = read(&call, &body, Some(&schedule)).await?;
     change(&call, schedule.id, wanted).await
 }
 
@@ -125,7 +125,7 @@ async fn change(call: &Call, id: Uuid, wanted: Schedule) -> Result<Response, Pro
 }
 
 /// A body as a schedule; what it does not name is as in `known`, where that is given.
-fn read(call: &Call, body: &Value, known: Option<&Schedule>) -> Result<Schedule, Problem> {
+async fn read(call: &Call, body: &Value, known: Option<&Schedule>) -> Result<Schedule, Problem> {
     let mut fields = Fields::of(body)?;
     fields.only(&FIELDS);
     let mut schedule = known.cloned().unwrap_or_else(blank);
@@ -160,7 +160,7 @@ fn read(call: &Call, body: &Value, known: Option<&Schedule>) -> Result<Schedule,
     let mut schedule = fields.finish(schedule)?;
     if let Some(notification) = body.get("notification").filter(|value| value.is_object()) {
         // What could not be sent now is refused now, and not when nobody looks.
-        inbound(&call.api, notification).map_err(|problem| problem.under("notification"))?;
+        inbound(&call.api, notification).await.map_err(|problem| problem.under("notification"))?;
         schedule.body = notification.to_string();
     }
     if schedule.enabled && schedule.next_after(call.api.clock.now()).is_none() {
