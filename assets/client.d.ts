@@ -101,6 +101,12 @@ export interface Hello {
   timestamp: string;
 }
 
+/** A right that was taken away: the channel is not watched any more, nor after a reconnect. */
+export interface Unsubscribed {
+  type: "unsubscribed";
+  channel: Channel;
+}
+
 export interface StateChange {
   state: State;
   previous: State;
@@ -124,6 +130,7 @@ export interface Events {
   state: StateChange;
   error: BelfryError;
   hello: Hello;
+  unsubscribed: Unsubscribed;
 }
 
 export class BelfryError extends Error {
@@ -188,6 +195,11 @@ export class BelfryClient {
   readonly state: State;
   /** Everything up to here has been delivered. `null` before the first `hello`. */
   readonly position: Position | null;
+  /**
+   * What carries the connection; `null` without one. After two WebSockets in a row that never came to a `hello`, as behind
+   * some proxies, the client goes on over Server-Sent Events with all the same events.
+   */
+  readonly transport: "websocket" | "sse" | null;
   /** The channels that are watched, or will be with the next connection. */
   readonly channels: string[];
   /** Calls `listener` with every event of that type. The answer ends it. */

@@ -24,6 +24,10 @@ const SETTLED_AFTER_MS = 10_000;
 /** Acknowledgements are gathered: the newest offset stands for all before it. */
 const ACK_DELAY_MS = 500;
 const REQUEST_MAX_MS = 30_000;
+/** After so many WebSockets in a row that never came to a hello though the server was there, an event stream is tried. */
+const FALLBACK_AFTER = 2;
+/** An event stream is told its channels when it is opened: changes are gathered for so long before it is opened anew. */
+const RESUBSCRIBE_MS = 100;
 /** The server's own bounds. */
 const CHANNELS_MAX = 1_000;
 const CHANNEL_NAME_BYTES_MAX = 256;
@@ -44,6 +48,9 @@ const WHY = {
 };
 const UNREACHABLE = "The server cannot be reached.";
 const CLOSED = "The client was closed.";
+
+/** What a refused event stream would have been told by a close code. */
+const CODE_OF_STATUS = { 401: CLOSE_TOKEN_INVALID, 403: 4507 };
 
 const OPEN = 1;
 
@@ -76,7 +83,14 @@ export class BelfryClient {
   #attempt = 0;
   #reconnect = DEFAULT_RECONNECT;
   #greetedAt = 0;
+  #heardAt = 0;
   #silenceMaxMs = 0;
+  /** WebSockets in a row that never came to a hello though the server was there. */
+  #unheard = 0;
+  /** The last WebSocket never came to a hello: was that the server, or what lies between? */
+  #doubtful = false;
+  /** The channels that the open event stream was told; null while the line is a WebSocket. */
+  #streamed = null;
   #final = false;
   #renewed = false;
   #timers = new Map();
@@ -113,6 +127,12 @@ export class BelfryClient {
   /** Everything up to here has been delivered: keep it, and pass it as `resume` to go on after a reload. */
   get position() {
     return this.#position && { ...this.#position };
+  }
+
+  /** What carries the line: `websocket`, or `sse` where the network lets no WebSocket through; null without a line. */
+  get transport() {
+    if (this.#state !== "connected") return null;
+    return this.#streamed ? "sse" : "websocket";
   }
 
   /** The channels that are watched, or will be with the next connection. */
@@ -228,12 +248,71 @@ export class BelfryClient {
     if (line !== this.#line) return;
     try {
       const token = await this.#bearer();
-      if (line === this.#line) this.#dial(line, token);
+      if (line !== this.#line) return;
+      if (this.#doubtful) {
+        this.#doubtful = false;
+        this.#unheard = (await this.#isThere()) ? this.#unheard + 1 : 0;
+        if (line !== this.#line) return;
+      }
+      if (this.#unheard >= FALLBACK_AFTER && typeof this.#fetch === "function") await this.#listen(line, token);
+      else this.#dial(line, token);
     } catch (cause) {
       if (line !== this.#line) return;
       this.#complain("CONNECT_FAILED", `The connection could not be opened: ${cause?.message ?? cause}`);
       this.#lost(line, CLOSE_ABNORMAL);
     }
+  }
+
+  /** Whether the server answers at all. */
+  async #isThere() {
+    if (typeof this.#fetch !== "function") return false;
+    try {
+      const fetch = this.#fetch;
+      // Whatever it answers: another site may not read it, but learns that there is an answer.
+      await fetch(new URL("healthz", this.#base).href, {
+        mode: "no-cors",
+        cache: "no-store",
+        credentials: "omit",
+        signal: AbortSignal.timeout(WAKE_ANSWER_MAX_MS),
+      });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The same stream where no WebSocket gets through: events over a plain answer that does not end. */
+  async #listen(line, token) {
+    const address = new URL("v1/sse", this.#base);
+    if (this.#sessionId) address.searchParams.set("session_id", this.#sessionId);
+    if (this.#position) {
+      address.searchParams.set("epoch", this.#position.epoch);
+      address.searchParams.set("offset", String(this.#position.offset));
+    }
+    for (const channel of this.#channels.keys()) address.searchParams.append("channel", channel);
+    this.#streamed = new Set(this.#channels.keys());
+    const ended = new AbortController();
+    this.#socket = { close: () => ended.abort() };
+    let code = CLOSE_ABNORMAL;
+    try {
+      const fetch = this.#fetch;
+      const response = await fetch(address.href, {
+        headers: { accept: "text/event-stream", authorization: `Bearer ${token}` },
+        cache: "no-store",
+        credentials: "omit",
+        signal: ended.signal,
+      });
+      if (!response.ok) code = CODE_OF_STATUS[response.status] ?? CLOSE_ABNORMAL;
+      else {
+        for await (const data of eventsOf(response.body, () => line === this.#line && this.#alive())) {
+          if (line !== this.#line) return;
+          this.#take(data);
+        }
+      }
+    } catch {
+      // It broke, as lines do.
+    }
+    this.#lost(line, code);
   }
 
   #dial(line, token) {
@@ -283,7 +362,7 @@ export class BelfryClient {
       return;
     }
     if (frame === null || typeof frame !== "object") return;
-    if (this.#greetedAt > 0) this.#expectLife();
+    this.#alive();
     switch (frame.type) {
       case "hello":
         return this.#greeted(frame);
@@ -298,7 +377,10 @@ export class BelfryClient {
         this.#answered(frame.id);
         return this.#channels.get(frame.channel)?.resolve();
       case "unsubscribed":
-        return this.#answered(frame.id)?.gone?.resolve();
+        return frame.id === undefined ? this.#putOut(frame.channel) : this.#answered(frame.id)?.gone?.resolve();
+      case "close":
+        // An event stream has no close frame of its own.
+        return this.#lost(this.#line, Number(frame.code));
       case "error":
         return this.#scolded(frame);
     }
@@ -316,7 +398,8 @@ export class BelfryClient {
     this.#userId = frame.user_id ?? null;
     this.#attempt = 0;
     this.#renewed = false;
-    this.#greetedAt = Date.now();
+    if (!this.#streamed) this.#unheard = 0;
+    this.#greetedAt = this.#heardAt = Date.now();
     this.#reconnect = adviceOf(frame.reconnect);
     // Seconds on the wire.
     this.#silenceMaxMs = Number(frame.heartbeat_interval) * 1000 * BEATS_MISSED_MAX || 0;
@@ -355,13 +438,24 @@ export class BelfryClient {
     const error = new BelfryError(String(frame.code ?? "SYSTEM_ERROR"), String(frame.error ?? "The server reported an error."), { details: frame.details });
     const asked = this.#answered(frame.id);
     if (asked?.gone) asked.gone.reject(error);
-    else if (asked && (frame.code === "FORBIDDEN" || frame.code === "INVALID_MESSAGE_FORMAT")) {
+    else if (this.#streamed && frame.code === "FORBIDDEN" && this.#channels.has(frame.details)) {
+      this.#putOut(frame.details, error);
+    } else if (asked && (frame.code === "FORBIDDEN" || frame.code === "INVALID_MESSAGE_FORMAT")) {
       // Asking again after every reconnect would be refused again.
-      const entry = this.#channels.get(asked.channel);
-      this.#channels.delete(asked.channel);
-      entry?.reject(error);
+      this.#putOut(asked.channel, error);
     }
     this.#emit("error", error);
+  }
+
+  /** A channel that the server does not let us watch, or no more. */
+  #putOut(channel, error) {
+    const entry = this.#channels.get(channel);
+    if (!entry) return;
+    this.#channels.delete(channel);
+    this.#streamed?.delete(channel);
+    if (error) return void entry.reject(error);
+    entry.reject(new BelfryError("FORBIDDEN", "This channel may not be watched any more.", { details: channel }));
+    this.#emit("unsubscribed", { type: "unsubscribed", channel });
   }
 
   /** What the request with this id was about. */
@@ -373,6 +467,12 @@ export class BelfryClient {
 
   #ask(type, channel, gone) {
     if (this.#greetedAt === 0) return false;
+    if (this.#streamed) {
+      if (this.#streamed.has(channel) !== (type === "subscribe")) {
+        this.#after("resubscribe", RESUBSCRIBE_MS, () => this.#open("reconnecting"));
+      }
+      return false;
+    }
     const id = ++this.#lastId;
     // A server that answers nothing shall not fill the memory.
     if (this.#channelOfId.size >= 2 * CHANNELS_MAX) this.#answered(this.#channelOfId.keys().next().value)?.gone?.resolve();
@@ -389,6 +489,11 @@ export class BelfryClient {
   /** The line is gone: judge whether another may be tried, and when. */
   #lost(line, code) {
     if (line !== this.#line) return;
+    if (this.#greetedAt === 0 && code === CLOSE_ABNORMAL) {
+      // Where an event stream does not come through either, a WebSocket is tried in turn with it.
+      if (this.#streamed) this.#unheard = FALLBACK_AFTER - 1;
+      else this.#doubtful = true;
+    }
     const settled = this.#greetedAt === 0 || Date.now() - this.#greetedAt > SETTLED_AFTER_MS;
     this.#letGo();
     if (code === CLOSE_TOKEN_EXPIRED || code === CLOSE_TOKEN_INVALID) {
@@ -429,6 +534,11 @@ export class BelfryClient {
     return Math.max(DELAY_MIN_MS, Math.round(base * (1 + jitter * (Math.random() * 2 - 1))));
   }
 
+  #alive() {
+    this.#heardAt = Date.now();
+    if (this.#greetedAt > 0) this.#expectLife();
+  }
+
   #expectLife(ms = this.#silenceMaxMs) {
     if (!(ms > 0)) return this.#stop("silence");
     const line = this.#line;
@@ -440,6 +550,7 @@ export class BelfryClient {
     this.#line += 1;
     this.#silenceMaxMs = 0;
     this.#greetedAt = 0;
+    this.#streamed = null;
     // An application that never answers is asked again.
     this.#asking = null;
     for (const { gone } of this.#channelOfId.values()) gone?.resolve();
@@ -465,7 +576,12 @@ export class BelfryClient {
   #listenForWakening() {
     if (this.#awaken || typeof globalThis.addEventListener !== "function") return;
     const page = globalThis.document;
-    const wake = () => this.#wake();
+    const wake = () => {
+      // Another network may let WebSockets through.
+      this.#unheard = 0;
+      this.#doubtful = false;
+      this.#wake();
+    };
     const look = () => page.visibilityState === "visible" && this.#wake();
     globalThis.addEventListener("online", wake);
     page?.addEventListener("visibilitychange", look);
@@ -477,7 +593,11 @@ export class BelfryClient {
 
   /** The network or the person is back: no reason to wait any longer, unless the server said to stay away. */
   #wake() {
-    if (this.#state === "connected") {
+    if (this.#state === "connected" && this.#streamed) {
+      // Nobody can be asked for a sign of life; more than a beat without one, as after a sleep, is enough to doubt.
+      const beatMs = this.#silenceMaxMs / BEATS_MISSED_MAX;
+      if (Date.now() - this.#heardAt > 1.5 * beatMs) this.#open("reconnecting");
+    } else if (this.#state === "connected") {
       this.#send({ type: "ping" });
       this.#expectLife(Math.min(WAKE_ANSWER_MAX_MS, this.#silenceMaxMs || WAKE_ANSWER_MAX_MS));
     } else if (this.#timers.has("reopen")) {
@@ -575,6 +695,25 @@ function baseOf(url) {
   base.search = base.hash = "";
   if (!base.pathname.endsWith("/")) base.pathname += "/";
   return base;
+}
+
+/** The data of each event of a stream (HTML standard, 9.2.6), and a word for everything that comes, comments too. */
+async function* eventsOf(body, heard) {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  let [text, data] = ["", []];
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    heard();
+    text += decoder.decode(value, { stream: true });
+    const lines = text.split("\n");
+    text = lines.pop();
+    for (const line of lines) {
+      if (line.startsWith("data:")) data.push(line.slice(5).trimStart());
+      else if (line === "" && data.length > 0) yield data.splice(0).join("\n");
+    }
+  }
 }
 
 function isChannel(channel) {

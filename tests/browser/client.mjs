@@ -175,6 +175,55 @@ async function givesUp(house, guest) {
   await guest.close();
 }
 
+async function withoutWebSockets(house, tunnel, user, guest) {
+  const token = await house.token(user, { workflows: ["wf-1"], topics: ["news"] });
+  const broadcast = (topic) => house.rest("/v1/broadcasts", {
+    body: { message: { type: "notification", title: "News", message: "of a topic" }, to: { topic } },
+  });
+  tunnel.websockets = false;
+  await check(`${guest.name}: where no WebSocket gets through, it goes on over an event stream`, async () => {
+    await guest.open(tunnel.base, token, { subscribe: ["workflow:wf-1", "topic:other"] });
+    equal(await guest.look((heard) => heard.client.transport), "sse", "transport");
+    await until("the refusal", async () => (await guest.look((heard) => heard.errors.at(-1)?.code)) === "FORBIDDEN");
+    equal(await guest.look((heard) => heard.client.channels), ["workflow:wf-1"], "channels");
+    await house.notify(user, "over events");
+    await house.rest("/v1/workflow-events", { body: { type: "workflow_update", workflow_id: "wf-1", progress: 0.5 } });
+    await until("both", async () => guest.look((heard) => heard.ids.length === 1 && heard.updates.length === 1));
+  });
+  await check(`${guest.name}: over an event stream it marks, subscribes, and resumes after a kill -9`, async () => {
+    await guest.look((heard) => heard.client.mark(heard.ids, "read"));
+    await until("the mark", async () => (await guest.look((heard) => heard.inbox[0]?.counts.unread)) === 0);
+    await guest.look((heard) => heard.client.subscribe("topic:news"));
+    await broadcast("news");
+    await until("the news", async () => (await guest.look((heard) => heard.ids.length)) === 2);
+    await guest.look((heard) => heard.client.unsubscribe("workflow:wf-1"));
+    await until("one channel", async () => {
+      const { data } = await house.rest(`/v1/connections?user_id=${user}`);
+      return JSON.stringify(data.map((connection) => connection.subscriptions)) === '[["topic:news"]]';
+    });
+    tunnel.cut();
+    await house.kill();
+    await house.start();
+    await house.notifyMany(user, 300, "missed");
+    tunnel.mend();
+    await guest.look((heard) => heard.client.retry());
+    await until("everything", async () => (await guest.look((heard) => heard.ids.length)) >= 302, COMES_BACK_WITHIN_MS);
+    await house.notify(user, "the last one");
+    await until("the last one", async () => (await guest.look((heard) => heard.ids.length)) >= 303);
+    const [first, , ...rest] = await guest.look((heard) => heard.ids);
+    equal([first, ...rest], await house.idsOf(user), "what arrived");
+  });
+  await check(`${guest.name}: a kick over an event stream stops it for good`, async () => {
+    const { connection_id: id } = await guest.look((heard) => heard.hellos.at(-1));
+    await house.rest(`/v1/connections/${id}`, { method: "DELETE" });
+    await until("failed", async () => (await guest.look((heard) => heard.client.state)) === "failed");
+    const last = await guest.look((heard) => heard.states.at(-1));
+    equal([last.code, last.final], [4503, true], "the end");
+  });
+  await guest.close();
+  tunnel.websockets = true;
+}
+
 // --- what is asked in Node only --------------------------------------------------------------------------------------
 
 async function subscriptions(house) {
@@ -209,6 +258,23 @@ async function subscriptions(house) {
     equal(heard.updates.map((frame) => [frame.workflow_id, frame.progress]), [["wf-1", 0.5]], "updates");
   });
   client.close();
+}
+
+async function rights(house) {
+  await check("a membership that ends takes the subscription with it, for good", async () => {
+    const members = (method) => house.rest("/v1/topics/crew/members", { method, body: { user_ids: ["sailor"] } });
+    await members("PUT");
+    const client = new BelfryClient({ url: house.base, token: await house.token("sailor"), WebSocket, subscribe: ["topic:crew"] });
+    const heard = listenTo(client);
+    const ended = [];
+    client.on("unsubscribed", ({ channel }) => ended.push(channel));
+    await client.connect();
+    await client.subscribe("topic:crew");
+    await members("DELETE");
+    await until("it is told", () => ended.length > 0, 1_000);
+    equal([ended, client.channels, heard.errors], [["topic:crew"], [], []], "what is left");
+    client.close();
+  });
 }
 
 async function tokens(house) {
@@ -752,7 +818,10 @@ async function run() {
     await exactlyOnce(house, tunnel, "once-page", new InPage(context));
     await givesUp(hasty, new InNode());
     await givesUp(hasty, new InPage(context));
+    await withoutWebSockets(house, tunnel, "events-node", new InNode());
+    await withoutWebSockets(house, tunnel, "events-page", new InPage(context));
     await subscriptions(house);
+    await rights(house);
     await tokens(house);
     await deadLine(house, tunnel);
     await listeners(house);

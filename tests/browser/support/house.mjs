@@ -117,6 +117,8 @@ function message(user, title) {
 export class Tunnel {
   #pairs = new Set();
   #open = true;
+  /** Whether it lets WebSockets through, as not every proxy does. */
+  websockets = true;
   #server;
   base = "";
   /** The request lines that went through. */
@@ -131,7 +133,11 @@ export class Tunnel {
       const pair = { near, far };
       this.#pairs.add(pair);
       far.on("error", () => near.destroy());
-      near.once("data", (data) => this.requests.push(data.toString("latin1").split("\r\n", 1)[0]));
+      near.once("data", (data) => {
+        const request = data.toString("latin1").split("\r\n", 1)[0];
+        this.requests.push(request);
+        if (!this.websockets && request.startsWith("GET /v1/ws")) near.destroy();
+      });
       near.pipe(far);
       far.pipe(near);
       for (const end of [near, far]) {
