@@ -111,7 +111,7 @@ impl App {
         };
         let access = Arc::new(Access::open(store.clone(), clock.clone(), secret.as_bytes()).await?);
         let first_key = access.bootstrap(config.auth.admin_key.as_ref()).await?;
-        let hub = Hub::new(hub_limits(&config));
+        let hub = Hub::new(hub_limits(&config), clock.clone());
         let metrics = Arc::new(Metrics::new());
         let outbound = Outbound::new(&config.outbound)?;
         let engine = Engine::new(Parts {
@@ -232,6 +232,11 @@ impl App {
         let dispatch = engine.clone();
         supervisor.keep("dispatch", move || dispatch.clone().run_dispatch());
         supervisor.keep("retention", move || engine.clone().run_retention());
+        // One for each core: a crowd is with one of them at a time.
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let (hub, stopping) = (self.api.hub.clone(), supervisor.stopping());
+            supervisor.keep("fan-out", move || hub.clone().run_fan_out(stopping.clone()));
+        }
         let store = self.clone();
         supervisor.keep("store-marker", move || store.clone().note_progress());
         let keys = self.clone();
@@ -345,6 +350,7 @@ fn has_room(path: &std::path::Path) -> bool {
 fn hub_limits(config: &Config) -> hub::Limits {
     hub::Limits {
         connections_max: config.websocket.max_connections,
+        connections_per_user_max: config.websocket.max_connections_per_user.unwrap_or(usize::MAX),
         queue_len_max: config.websocket.message_queue_size,
         queue_bytes_max: QUEUE_BYTES_MAX,
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use super::frame::Frame;
@@ -61,7 +62,7 @@ impl Attachment {
             Ok(true)
         })?;
         if added {
-            self.hub.shared.channels.insert(channel, self.line.clone());
+            self.hub.shared.channels.insert(channel, &self.line, usize::MAX);
         }
         Ok(added)
     }
@@ -78,14 +79,26 @@ impl Attachment {
         removed
     }
 
+    /// Lets those who publish write to the connection's socket while its task waits in [`Attachment::poll_ready`] and
+    /// wants frames. Without this every frame wakes the task.
+    pub fn write_to(&self, socket: Arc<TcpStream>) {
+        self.line.write_to(socket);
+    }
+
     /// Ready when the connection is to be closed or, if the caller `wants` frames, when one waits. One task only may
-    /// poll: the last one is woken.
+    /// poll: the last one is woken. Whoever wants frames must have written all that it had.
     pub fn poll_ready(&self, cx: &mut Context<'_>, wants: bool) -> Poll<()> {
         self.line.poll_ready(cx, wants)
     }
 
-    /// Every frame that waits, oldest first; what `mine` held before is dropped. Answers the code if the connection is
-    /// to be closed.
+    /// Keeps all others from the socket until the next [`Attachment::poll_ready`]: for a task that has woken and may
+    /// have something to write.
+    pub fn claim(&self) {
+        self.line.claim();
+    }
+
+    /// Every frame that waits, oldest first; what `mine` held before is dropped. The first may be the rest of one that
+    /// is written in part. Answers the code if the connection is to be closed.
     pub fn take(&self, mine: &mut VecDeque<Frame>) -> Option<u16> {
         self.line.swap(mine)
     }
@@ -108,9 +121,14 @@ impl Attachment {
         }
     }
 
-    /// While `replaying`, frames with an offset are not queued: the caller reads them from the store.
+    /// While `replaying`, frames with an offset are left out: the caller reads them from the store.
     pub fn replaying(&self, replaying: bool) {
         self.line.replaying(replaying);
+    }
+
+    /// Leaves out notifications up to an offset: the client has them.
+    pub fn floor(&self, offset: u64) {
+        self.line.floor(offset);
     }
 
     /// Counts frames that were written.
@@ -131,10 +149,9 @@ impl Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         let shared = &self.hub.shared;
-        shared.ids.write().remove(&self.line.id);
-        match self.line.user_id.as_deref() {
-            Some(user) => shared.users.remove(user, self.line.id),
-            None => shared.strangers.remove(super::stranger_shelf(self.line.id), self.line.id),
+        shared.everyone.write().remove(self.line.id);
+        if let Some(user) = self.line.user_id.as_deref() {
+            shared.users.remove(user, self.line.id);
         }
         for channel in self.line.with_channels(std::mem::take) {
             shared.channels.remove(&channel, self.line.id);

@@ -1,5 +1,7 @@
 //! A message as it goes over every socket: framed once, shared by all who get it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 /// Framed bytes, ready to be written to a socket. A clone shares the bytes.
@@ -7,6 +9,7 @@ use bytes::Bytes;
 pub struct Frame {
     bytes: Bytes,
     payload_at: u8,
+    begun: bool,
     offset: Option<u64>,
 }
 
@@ -14,7 +17,12 @@ impl Frame {
     /// A frame of `bytes` (header and payload in one buffer), whose payload begins at `payload_at`. `offset` is the
     /// notification's place in its user's stream, where it has one.
     pub fn new(bytes: Bytes, payload_at: u8, offset: Option<u64>) -> Frame {
-        Frame { bytes, payload_at, offset }
+        Frame { bytes, payload_at, begun: false, offset }
+    }
+
+    /// What is left of a frame of which so many bytes are written.
+    pub(super) fn rest(&self, written: usize) -> Frame {
+        Frame { bytes: self.bytes.slice(written..), begun: written > 0, ..self.clone() }
     }
 
     /// The bytes that go over the wire.
@@ -25,6 +33,11 @@ impl Frame {
     /// The message without the header, for carriers that frame in their own way.
     pub fn payload(&self) -> &[u8] {
         self.bytes.get(usize::from(self.payload_at)..).unwrap_or_default()
+    }
+
+    /// Whether this is the rest of a frame whose beginning is on the wire already: nothing may come before it.
+    pub fn is_begun(&self) -> bool {
+        self.begun
     }
 
     /// The notification's place in its user's stream, where it has one.
@@ -41,4 +54,12 @@ impl Frame {
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
+}
+
+/// A frame on its way to an audience.
+#[derive(Clone, Debug)]
+pub(super) struct Publication {
+    pub(super) frame: Frame,
+    /// Whoever watches one of these channels gets the same frame there.
+    pub(super) unless_watching: Option<Arc<[Box<str>]>>,
 }

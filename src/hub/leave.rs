@@ -182,9 +182,16 @@ mod tests {
 
     use super::super::Limits;
     use super::*;
+    use crate::clock::Clock;
 
     fn hub() -> Hub {
-        Hub::new(Limits { connections_max: 10, queue_len_max: 10, queue_bytes_max: 1_000 })
+        let limits = Limits {
+            connections_max: 10,
+            connections_per_user_max: 10,
+            queue_len_max: 10,
+            queue_bytes_max: 1_000,
+        };
+        Hub::new(limits, Clock::manual(0))
     }
 
     fn member(user: &str) -> Leave {

@@ -1,22 +1,27 @@
-//! One connection as the hub sees it: a bounded queue that a publisher fills and the connection's own task empties.
+//! One connection as the hub sees it: whether a publisher may write to its socket, and what waits if not.
+//!
+//! While its task sleeps with nothing to write, whoever delivers writes to the socket itself, and nothing is kept
+//! here. What the socket does not take, or what comes while the task is at work, waits in a bounded backlog.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
-use super::frame::Frame;
+use super::frame::{Frame, Publication};
 use super::{CLOSE_SLOW_CONSUMER, Limits};
 use crate::clock::Millis;
 
-/// What a connection may be sent before its task has had the processor: a burst is not a slow reader.
+/// What may wait for a connection before its task has had the processor: a burst is not a slow reader.
 const BURST_LEN_MAX: usize = 4096;
 /// The same in bytes.
 const BURST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// One connection. The publisher holds its lock for a push, the owner for a swap.
+/// One connection. Whoever delivers holds its lock for a write, the owner for a swap.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) id: Uuid,
@@ -26,12 +31,13 @@ pub(super) struct Line {
     pub(super) heard_at_ms: AtomicI64,
     pub(super) active_at_ms: AtomicI64,
     pub(super) sent: AtomicU64,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
 }
 
+/// What changes.
 #[derive(Debug, Default)]
-struct State {
-    frames: VecDeque<Frame>,
+pub(super) struct State {
+    backlog: VecDeque<Frame>,
     bytes: usize,
     /// What the owner took and could not write yet: it still counts.
     held_len: usize,
@@ -39,25 +45,16 @@ struct State {
     /// The socket has taken nothing for a while.
     stalled: bool,
     /// Notifications with an offset are left out, because the owner reads them from the store.
-    replaying: bool,
-    closing: Option<u16>,
-    /// Whether the owner wants to be woken for frames, or for closing alone.
-    wants: bool,
+    pub(super) replaying: bool,
+    /// Notifications up to this offset are left out: the client has them.
+    floor: u64,
+    pub(super) closing: Option<u16>,
+    /// The owner sleeps, has nothing to write, and wants to be woken for frames; otherwise for closing alone.
+    idle: bool,
+    /// Where to write while the owner is idle.
+    socket: Option<Arc<TcpStream>>,
     waker: Option<Waker>,
     channels: Vec<Box<str>>,
-}
-
-/// What a push came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pushed {
-    /// It waits to be written.
-    Queued,
-    /// The owner reads it from the store instead.
-    LeftToReplay,
-    /// The connection is being closed.
-    Closing,
-    /// It was one too many: the connection is closed now.
-    Overflowed,
 }
 
 impl Line {
@@ -74,42 +71,15 @@ impl Line {
         }
     }
 
-    /// Queues a frame and wakes the owner. Never waits for the socket.
-    pub(super) fn push(&self, frame: &Frame, limits: &Limits) -> Pushed {
-        let mut state = self.state.lock();
-        if state.closing.is_some() {
-            return Pushed::Closing;
-        }
-        if state.replaying && frame.offset().is_some() {
-            return Pushed::LeftToReplay;
-        }
-        let (len_max, bytes_max) = state.room(limits);
-        let len = state.frames.len() + state.held_len + 1;
-        let bytes = state.bytes + state.held_bytes + frame.len();
-        let pushed = if len > len_max || bytes > bytes_max && len > 1 {
-            state.overflow();
-            Pushed::Overflowed
-        } else {
-            state.frames.push_back(frame.clone());
-            state.bytes += frame.len();
-            Pushed::Queued
-        };
-        let woken = state.wants || pushed == Pushed::Overflowed;
-        let waker = if woken { state.waker.take() } else { None };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        pushed
-    }
-
-    /// Ready when the connection is to be closed or, if the owner `wants` frames, when one waits.
+    /// Ready when the connection is to be closed or, if the owner `wants` frames, when one waits. An owner that wants
+    /// frames has nothing to write: until it wakes, others write to its socket.
     pub(super) fn poll_ready(&self, cx: &mut Context<'_>, wants: bool) -> Poll<()> {
         let mut state = self.state.lock();
-        if state.closing.is_some() || wants && !state.frames.is_empty() {
+        state.idle = false;
+        if state.closing.is_some() || wants && !state.backlog.is_empty() {
             return Poll::Ready(());
         }
-        state.wants = wants;
+        state.idle = wants;
         match &state.waker {
             Some(waker) if waker.will_wake(cx.waker()) => {}
             Some(_) | None => state.waker = Some(cx.waker().clone()),
@@ -117,22 +87,33 @@ impl Line {
         Poll::Pending
     }
 
-    /// Swaps the waiting frames for the owner's empty list, so that an empty queue holds no memory. Answers the code
-    /// if the connection is to be closed.
+    /// The owner is awake: from now on it alone writes.
+    pub(super) fn claim(&self) {
+        self.state.lock().idle = false;
+    }
+
+    /// Swaps what waits for the owner's empty list, so that an empty backlog holds no memory. Answers the code if the
+    /// connection is to be closed.
     pub(super) fn swap(&self, mine: &mut VecDeque<Frame>) -> Option<u16> {
         let mut state = self.state.lock();
+        state.idle = false;
         state.bytes = 0;
-        *mine = std::mem::take(&mut state.frames);
+        *mine = std::mem::take(&mut state.backlog);
+        let floor = state.floor;
+        if floor > 0 {
+            mine.retain(|frame| frame.offset().is_none_or(|offset| offset > floor || frame.is_begun()));
+        }
         state.closing
     }
 
+    /// Answers whether the connection is closed by this.
     pub(super) fn hold(&self, len: usize, bytes: usize, stalled: bool, limits: &Limits) -> bool {
         let mut state = self.state.lock();
         (state.held_len, state.held_bytes, state.stalled) = (len, bytes, stalled);
         let (len_max, bytes_max) = state.room(limits);
         let over = state.closing.is_none()
             && stalled
-            && (state.frames.len() + len > len_max || state.bytes + bytes > bytes_max);
+            && (state.backlog.len() + len > len_max || state.bytes + bytes > bytes_max);
         if over {
             state.overflow();
         }
@@ -156,13 +137,21 @@ impl Line {
         self.state.lock().closing
     }
 
+    pub(super) fn write_to(&self, socket: Arc<TcpStream>) {
+        self.state.lock().socket = Some(socket);
+    }
+
     pub(super) fn replaying(&self, replaying: bool) {
         self.state.lock().replaying = replaying;
     }
 
+    pub(super) fn floor(&self, offset: u64) {
+        self.state.lock().floor = offset;
+    }
+
     pub(super) fn queue_len(&self) -> usize {
         let state = self.state.lock();
-        state.frames.len() + state.held_len
+        state.backlog.len() + state.held_len
     }
 
     pub(super) fn channels(&self) -> Vec<String> {
@@ -179,6 +168,42 @@ impl Line {
 }
 
 impl State {
+    /// Whether the connection is to be sent this.
+    pub(super) fn is_due(&self, publication: &Publication) -> bool {
+        let news = publication.frame.offset().is_none_or(|offset| !self.replaying && offset > self.floor);
+        let elsewhere = publication.unless_watching.as_deref().is_some_and(|others| self.watches_any(others));
+        news && !elsewhere
+    }
+
+    fn watches_any(&self, channels: &[Box<str>]) -> bool {
+        self.channels.iter().any(|watched| channels.contains(watched))
+    }
+
+    /// The socket, if whoever delivers may write to it.
+    pub(super) fn open_socket(&self) -> Option<&Arc<TcpStream>> {
+        if self.idle && self.backlog.is_empty() { self.socket.as_ref() } else { None }
+    }
+
+    /// Keeps a frame for the owner. Answers false, and closes, if it is one too many.
+    pub(super) fn keep(&mut self, frame: Frame, limits: &Limits) -> bool {
+        let (len_max, bytes_max) = self.room(limits);
+        let len = self.backlog.len() + self.held_len + 1;
+        let bytes = self.bytes + self.held_bytes + frame.len();
+        if len > len_max || bytes > bytes_max && len > 1 {
+            self.overflow();
+            return false;
+        }
+        self.bytes += frame.len();
+        self.backlog.push_back(frame);
+        true
+    }
+
+    /// Whom to wake, if the owner waits for what has just come. From then on it alone writes.
+    pub(super) fn rouse(&mut self) -> Option<Waker> {
+        let wanted = std::mem::take(&mut self.idle) || self.closing.is_some();
+        if wanted { self.waker.take() } else { None }
+    }
+
     fn room(&self, limits: &Limits) -> (usize, usize) {
         if self.stalled {
             (limits.queue_len_max, limits.queue_bytes_max)
@@ -189,7 +214,9 @@ impl State {
 
     fn overflow(&mut self) {
         self.closing = Some(CLOSE_SLOW_CONSUMER);
-        self.frames = VecDeque::new();
-        self.bytes = 0;
+        // A frame that is begun must be ended, or the client would not understand the close frame.
+        self.backlog.truncate(usize::from(self.backlog.front().is_some_and(Frame::is_begun)));
+        self.backlog.shrink_to_fit();
+        self.bytes = self.backlog.iter().map(Frame::len).sum();
     }
 }

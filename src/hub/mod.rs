@@ -1,19 +1,27 @@
 //! Who is connected now, and the one way to reach them.
 //!
-//! A publisher pushes a shared frame into the queue of each connection and wakes its task; it never waits for a
-//! socket, so that a slow reader harms nobody: its queue overflows and it alone is closed. Registries are sharded by
-//! name; no lock is held across an await. The hub knows no protocol: frames are bytes, and closing is a number.
+//! A publisher never waits for a socket. What is for a few connections it writes to their sockets itself, as far as
+//! they take it at once. A large audience has a log, which a walk carries round (`crowd`, `fan_out`). Whoever does not
+//! take what it is sent gets a bounded backlog, which its own task writes when the socket is free (`line`); when that
+//! overflows, it alone is closed, and resumes from the store. Registries are sharded by name; no lock is held across
+//! an await. Messages of one channel or user arrive in the order in which they were published; between channels there
+//! is no order. The hub knows no protocol: frames are bytes, and closing is a number.
 
 mod attachment;
+mod crowd;
+mod deliver;
+mod fan_out;
+#[cfg(test)]
+mod fan_out_tests;
 mod frame;
 mod leave;
 mod line;
+mod log;
 mod roll;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -24,13 +32,15 @@ use tokio::sync::Notify;
 use uuid::{ContextV7, Timestamp, Uuid};
 
 pub use self::attachment::{Attachment, SUBSCRIPTIONS_MAX, TooMany};
+use self::fan_out::FanOut;
 pub use self::frame::Frame;
+use self::frame::Publication;
 use self::leave::LeaveBook;
 pub use self::leave::{Leave, Leaves};
-use self::line::{Line, Pushed};
-use self::roll::Rolls;
+use self::line::Line;
+use self::roll::{Roll, Rolls};
 pub use self::view::{Counters, Totals, View};
-use crate::clock::Millis;
+use crate::clock::{Clock, Millis};
 
 /// A connection that does not read is closed with this code, and resumes from the store.
 pub const CLOSE_SLOW_CONSUMER: u16 = 4008;
@@ -40,6 +50,8 @@ pub const CLOSE_SLOW_CONSUMER: u16 = 4008;
 pub struct Limits {
     /// The most connections at a time.
     pub connections_max: usize,
+    /// The most connections of one user.
+    pub connections_per_user_max: usize,
     /// The most messages that wait for a connection whose socket takes nothing.
     pub queue_len_max: usize,
     /// The most bytes that wait for such a connection.
@@ -70,16 +82,15 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct Shared {
+    clock: Clock,
     limits: ArcSwap<Limits>,
     seats: AtomicUsize,
     left: Notify,
     sequence: std::sync::Mutex<ContextV7>,
-    /// Every line by id: for looking up and for lists, never for publishing.
-    ids: RwLock<BTreeMap<Uuid, Arc<Line>>>,
+    everyone: RwLock<Roll>,
     users: Rolls,
-    /// Lines without a user, on a few shelves so that they too are spread over the shards.
-    strangers: Rolls,
     channels: Rolls,
+    fan_out: FanOut,
     leaves: LeaveBook,
     sent: AtomicU64,
     errors: AtomicU64,
@@ -100,25 +111,19 @@ impl Drop for Seat {
     }
 }
 
-fn stranger_shelf(id: Uuid) -> &'static str {
-    const SHELVES: [&str; 16] =
-        ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
-    // The last bits of a version 7 id are random.
-    SHELVES[usize::from(id.as_bytes()[15] & 15)]
-}
-
 impl Hub {
     /// A hub that nobody is attached to.
-    pub fn new(limits: Limits) -> Hub {
+    pub fn new(limits: Limits, clock: Clock) -> Hub {
         let shared = Shared {
+            clock,
             limits: ArcSwap::from_pointee(limits),
             seats: AtomicUsize::new(0),
             left: Notify::new(),
             sequence: std::sync::Mutex::new(ContextV7::new()),
-            ids: RwLock::default(),
+            everyone: RwLock::default(),
             users: Rolls::new(),
-            strangers: Rolls::new(),
             channels: Rolls::new(),
+            fan_out: FanOut::default(),
             leaves: LeaveBook::new(),
             sent: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -134,9 +139,7 @@ impl Hub {
 
     /// Whether a user has a connection at all: what a publisher asks before it makes a frame.
     pub fn has_user(&self, user: &str) -> bool {
-        let mut found = false;
-        self.shared.users.each(user, |_| found = true);
-        found
+        self.shared.users.len(user) > 0
     }
 
     /// Takes a seat before the connection is established, so that a full house is said over HTTP.
@@ -149,45 +152,58 @@ impl Hub {
         taken.map(|_| Seat { hub: self.clone() }).map_err(|_| Full)
     }
 
+    /// The same for a user, who may also have as many connections as one is allowed.
+    pub fn reserve_for(&self, user: &str) -> Result<Seat, Full> {
+        if self.shared.users.len(user) >= self.shared.limits.load().connections_per_user_max {
+            return Err(Full);
+        }
+        self.reserve()
+    }
+
     /// Attaches a connection: from now on it is found, listed and published to.
     pub fn attach(&self, newcomer: Newcomer) -> Result<Attachment, Full> {
-        Ok(self.reserve()?.attach(newcomer))
+        self.reserve()?.attach(newcomer)
     }
 
-    /// Publishes to every connection of a user. Answers how many took it.
+    /// Publishes to every connection of a user. Answers how many it goes to.
     pub fn to_user(&self, user: &str, frame: &Frame) -> usize {
-        let mut reached = 0;
-        self.shared.users.each(user, |line| reached += self.push(line, frame));
-        reached
+        self.publish(self.shared.users.roll(user), frame, &[])
     }
 
-    /// Publishes to everyone who watches a channel (`workflow:<id>`, `topic:<name>`). Answers how many took it.
+    /// Publishes to everyone who watches a channel (`workflow:<id>`, `topic:<name>`). Answers how many it goes to.
     pub fn to_channel(&self, channel: &str, frame: &Frame) -> usize {
-        let mut reached = 0;
-        self.shared.channels.each(channel, |line| reached += self.push(line, frame));
-        reached
+        self.publish(self.shared.channels.roll(channel), frame, &[])
     }
 
-    /// Publishes once to everyone who watches at least one of the channels. Answers how many took it.
+    /// Publishes once to everyone who watches at least one of the channels. Answers how many it goes to; in large
+    /// audiences those who watch several count several times.
     pub fn to_channels(&self, channels: &[&str], frame: &Frame) -> usize {
-        if let [channel] = channels {
-            return self.to_channel(channel, frame);
-        }
-        let mut lines = BTreeMap::new();
-        for channel in channels {
-            self.shared.channels.each(channel, |line| {
-                lines.insert(line.id, line.clone());
-            });
-        }
-        lines.values().map(|line| self.push(line, frame)).sum()
+        let each = channels.iter().enumerate();
+        each.map(|(at, channel)| self.publish(self.shared.channels.roll(channel), frame, &channels[..at]))
+            .sum()
     }
 
-    /// Publishes to every connection. Answers how many took it.
+    /// Publishes to every connection. Answers how many it goes to.
     pub fn to_all(&self, frame: &Frame) -> usize {
-        let mut reached = 0;
-        self.shared.users.each_of_all(|line| reached += self.push(line, frame));
-        self.shared.strangers.each_of_all(|line| reached += self.push(line, frame));
-        reached
+        let everyone = self.shared.everyone.read().clone();
+        self.publish(everyone, frame, &[])
+    }
+
+    fn publish(&self, roll: Roll, frame: &Frame, unless_watching: &[&str]) -> usize {
+        let others: Vec<Box<str>> = unless_watching.iter().map(|&channel| channel.into()).collect();
+        let unless_watching = (!others.is_empty()).then(|| others.into());
+        let publication = Publication { frame: frame.clone(), unless_watching };
+        match roll {
+            Roll::Few(lines) => {
+                let (publications, mut round) = ([publication], self.round());
+                lines.iter().filter(|line| round.deliver(line, &publications)).count()
+            }
+            Roll::Many(crowd) => {
+                let audience = crowd.len();
+                self.shared.fan_out.publish(crowd, publication);
+                audience
+            }
+        }
     }
 
     /// Closes a connection with `code`, once what waits for it is written. Answers false if there is none of that id
@@ -198,19 +214,17 @@ impl Hub {
 
     /// Closes every connection of a user with `code`.
     pub fn close_user(&self, user: &str, code: u16) {
-        let mut lines = Vec::new();
-        self.shared.users.each(user, |line| lines.push(line.clone()));
-        for line in lines {
+        self.shared.users.roll(user).each(|line| {
             line.close(code);
-        }
+        });
     }
 
     /// Closes every connection with `code`.
     pub fn close_all(&self, code: u16) {
-        let lines: Vec<_> = self.shared.ids.read().values().cloned().collect();
-        for line in lines {
+        let everyone = self.shared.everyone.read().clone();
+        everyone.each(|line| {
             line.close(code);
-        }
+        });
     }
 
     /// Waits until no connection is left, at most `grace`. Answers whether that came to pass.
@@ -236,18 +250,7 @@ impl Hub {
 
     fn line(&self, id: &str) -> Option<Arc<Line>> {
         let id = Uuid::try_parse(id).ok()?;
-        self.shared.ids.read().get(&id).cloned()
-    }
-
-    fn push(&self, line: &Line, frame: &Frame) -> usize {
-        match line.push(frame, &self.shared.limits.load()) {
-            Pushed::Queued | Pushed::LeftToReplay => 1,
-            Pushed::Closing => 0,
-            Pushed::Overflowed => {
-                self.shared.overflows.fetch_add(1, Ordering::Relaxed);
-                0
-            }
-        }
+        self.shared.everyone.read().get(id)
     }
 
     /// Ids grow with time, so that the order of ids is the order of arrival.
@@ -261,16 +264,21 @@ impl Hub {
 
 impl Seat {
     /// Attaches a connection on this seat: from now on it is found, listed and published to.
-    pub fn attach(self, newcomer: Newcomer) -> Attachment {
+    ///
+    /// # Errors
+    /// Where its user has as many connections as one is allowed.
+    pub fn attach(self, newcomer: Newcomer) -> Result<Attachment, Full> {
         let hub = self.hub.clone();
         let Newcomer { user_id, session_id, connected_at_ms } = newcomer;
         let id = hub.next_id(connected_at_ms);
         let line = Arc::new(Line::new(id, user_id, session_id, connected_at_ms));
-        hub.shared.ids.write().insert(id, line.clone());
-        match line.user_id.as_deref() {
-            Some(user) => hub.shared.users.insert(user, line.clone()),
-            None => hub.shared.strangers.insert(stranger_shelf(id), line.clone()),
+        if let Some(user) = line.user_id.as_deref() {
+            let max = hub.shared.limits.load().connections_per_user_max;
+            if !hub.shared.users.insert(user, &line, max) {
+                return Err(Full);
+            }
         }
-        Attachment::new(hub, line, self)
+        hub.shared.everyone.write().insert(line.clone());
+        Ok(Attachment::new(hub, line, self))
     }
 }

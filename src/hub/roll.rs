@@ -1,88 +1,100 @@
 //! Who stands under a name: the connections of a user or of a channel, found without a lock that all share.
 
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use uuid::Uuid;
 
+use super::crowd::Crowd;
 use super::line::Line;
 
 /// A power of two well above any number of cores, so that two publishers seldom meet at one lock.
 const SHARDS: usize = 64;
-/// Up to here a sorted list is smaller and quicker than a tree: nearly every user and workflow stays below.
+/// Up to here a sorted list is smaller and quicker than a crowd with its log, and a publisher visits all by itself:
+/// nearly every user and workflow stays below.
 const FEW_MAX: usize = 64;
 
 /// The connections under one name, ordered by id, which is the order in which they came.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Roll {
     Few(Vec<Arc<Line>>),
-    Many(BTreeMap<Uuid, Arc<Line>>),
+    Many(Arc<Crowd>),
+}
+
+impl Default for Roll {
+    fn default() -> Roll {
+        Roll::Few(Vec::new())
+    }
 }
 
 impl Roll {
-    fn with(line: Arc<Line>) -> Roll {
-        Roll::Few(vec![line])
-    }
-
-    fn insert(&mut self, line: Arc<Line>) {
+    pub(super) fn insert(&mut self, line: Arc<Line>) {
         match self {
             Roll::Few(lines) => {
                 if let Err(place) = lines.binary_search_by_key(&line.id, |other| other.id) {
                     lines.insert(place, line);
                 }
                 if lines.len() > FEW_MAX {
-                    *self = Roll::Many(lines.drain(..).map(|line| (line.id, line)).collect());
+                    *self = Roll::Many(Arc::new(Crowd::of(lines.drain(..))));
                 }
             }
-            Roll::Many(lines) => {
-                lines.insert(line.id, line);
-            }
+            Roll::Many(crowd) => crowd.insert(line),
         }
     }
 
     /// Answers whether nobody is left.
-    fn remove(&mut self, id: Uuid) -> bool {
-        match self {
+    pub(super) fn remove(&mut self, id: Uuid) -> bool {
+        let empty = match self {
             Roll::Few(lines) => {
                 if let Ok(place) = lines.binary_search_by_key(&id, |line| line.id) {
                     lines.remove(place);
                 }
-                lines.is_empty()
+                return lines.is_empty();
             }
-            Roll::Many(lines) => {
-                lines.remove(&id);
-                lines.is_empty()
-            }
+            Roll::Many(crowd) => crowd.remove(id),
+        };
+        if empty {
+            *self = Roll::default();
+        }
+        empty
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Roll::Few(lines) => lines.len(),
+            Roll::Many(crowd) => crowd.len(),
         }
     }
 
-    pub(super) fn each(&self, mut visit: impl FnMut(&Arc<Line>)) {
+    pub(super) fn get(&self, id: Uuid) -> Option<Arc<Line>> {
+        match self {
+            Roll::Few(lines) => {
+                let place = lines.binary_search_by_key(&id, |line| line.id).ok()?;
+                lines.get(place).cloned()
+            }
+            Roll::Many(crowd) => crowd.get(id),
+        }
+    }
+
+    pub(super) fn each(&self, visit: impl FnMut(&Arc<Line>)) {
         match self {
             Roll::Few(lines) => lines.iter().for_each(visit),
-            Roll::Many(lines) => lines.values().for_each(&mut visit),
+            Roll::Many(crowd) => crowd.each(visit),
         }
     }
 
     /// At most `limit` lines older than `after`, the newest first.
-    fn page(&self, after: Option<Uuid>, limit: usize) -> Vec<Arc<Line>> {
+    pub(super) fn page(&self, after: Option<Uuid>, limit: usize) -> Vec<Arc<Line>> {
         match self {
             Roll::Few(lines) => {
                 let end = after.map_or(lines.len(), |after| lines.partition_point(|line| line.id < after));
                 lines[..end].iter().rev().take(limit).cloned().collect()
             }
-            Roll::Many(lines) => page(lines, after, limit),
+            Roll::Many(crowd) => crowd.page(after, limit),
         }
-    }
-}
-
-/// At most `limit` lines older than `after`, the newest first. The cost is that of what is returned.
-pub(super) fn page(lines: &BTreeMap<Uuid, Arc<Line>>, after: Option<Uuid>, limit: usize) -> Vec<Arc<Line>> {
-    match after {
-        Some(after) => lines.range(..after).rev().take(limit).map(|(_, line)| line.clone()).collect(),
-        None => lines.values().rev().take(limit).cloned().collect(),
     }
 }
 
@@ -108,14 +120,17 @@ impl Rolls {
         &self.shards[(self.hasher.hash_one(name) % SHARDS as u64) as usize]
     }
 
-    pub(super) fn insert(&self, name: &str, line: Arc<Line>) {
+    /// Answers false, and leaves the line out, if `len_max` are there already.
+    pub(super) fn insert(&self, name: &str, line: &Arc<Line>, len_max: usize) -> bool {
         let mut shard = self.shard(name).write();
         match shard.get_mut(name) {
-            Some(roll) => roll.insert(line),
+            Some(roll) if roll.len() >= len_max => return false,
+            Some(roll) => roll.insert(line.clone()),
             None => {
-                shard.insert(name.into(), Roll::with(line));
+                shard.insert(name.into(), Roll::Few(vec![line.clone()]));
             }
         }
+        true
     }
 
     pub(super) fn remove(&self, name: &str, id: Uuid) {
@@ -129,20 +144,12 @@ impl Rolls {
         }
     }
 
-    pub(super) fn each(&self, name: &str, visit: impl FnMut(&Arc<Line>)) {
-        if let Some(roll) = self.shard(name).read().get(name) {
-            roll.each(visit);
-        }
+    /// Who stands under the name now.
+    pub(super) fn roll(&self, name: &str) -> Roll {
+        self.shard(name).read().get(name).cloned().unwrap_or_default()
     }
 
-    pub(super) fn page(&self, name: &str, after: Option<Uuid>, limit: usize) -> Vec<Arc<Line>> {
-        self.shard(name).read().get(name).map(|roll| roll.page(after, limit)).unwrap_or_default()
-    }
-
-    /// Every line under any name, shard by shard.
-    pub(super) fn each_of_all(&self, mut visit: impl FnMut(&Arc<Line>)) {
-        for shard in &self.shards {
-            shard.read().values().for_each(|roll| roll.each(&mut visit));
-        }
+    pub(super) fn len(&self, name: &str) -> usize {
+        self.shard(name).read().get(name).map_or(0, Roll::len)
     }
 }

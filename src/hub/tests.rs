@@ -9,12 +9,25 @@ use bytes::Bytes;
 
 use super::*;
 
+const NOW: Millis = 1_700_000_000_000;
+
 fn hub() -> Hub {
-    Hub::new(Limits { connections_max: 100, queue_len_max: 10, queue_bytes_max: 1000 })
+    hub_for(100)
+}
+
+fn hub_for(connections_max: usize) -> Hub {
+    let connections_per_user_max = connections_max.min(300);
+    let limits =
+        Limits { connections_max, connections_per_user_max, queue_len_max: 10, queue_bytes_max: 1000 };
+    Hub::new(limits, Clock::manual(NOW))
+}
+
+fn walked(hub: &Hub) {
+    while hub.fan_out_turn() {}
 }
 
 fn newcomer(user: &str) -> Newcomer {
-    Newcomer { user_id: Some(user.to_owned()), session_id: None, connected_at_ms: 1_700_000_000_000 }
+    Newcomer { user_id: Some(user.to_owned()), session_id: None, connected_at_ms: NOW }
 }
 
 fn frame(text: &'static str) -> Frame {
@@ -127,13 +140,28 @@ fn a_dropped_attachment_is_forgotten_everywhere() {
 
 #[test]
 fn a_fourth_connection_over_a_limit_of_three_is_refused_until_one_leaves() {
-    let hub = Hub::new(Limits { connections_max: 3, queue_len_max: 10, queue_bytes_max: 1000 });
+    let hub = hub_for(3);
     let seats: Vec<_> = (0..2).map(|_| hub.attach(newcomer("ada")).unwrap()).collect();
     let reserved = hub.reserve().unwrap();
     assert_eq!(hub.attach(newcomer("bob")).unwrap_err(), Full);
     drop(reserved);
     assert!(hub.attach(newcomer("bob")).is_ok());
     drop(seats);
+}
+
+#[test]
+fn a_user_has_a_bounded_number_of_connections() {
+    let hub = hub_for(1000);
+    let mut seats: Vec<_> = (0..300).map(|_| hub.attach(newcomer("ada")).unwrap()).collect();
+    assert_eq!(hub.reserve_for("ada").err(), Some(Full));
+    assert_eq!(
+        hub.attach(newcomer("ada")).err(),
+        Some(Full),
+        "a seat that was had before is no way round it"
+    );
+    assert!(hub.attach(newcomer("bob")).is_ok() && hub.reserve_for("bob").is_ok());
+    seats.pop();
+    assert!(hub.attach(newcomer("ada")).is_ok());
 }
 
 #[test]
@@ -159,9 +187,11 @@ fn fifty_connections_are_listed_newest_first_page_by_page() {
 
 #[test]
 fn a_large_audience_stays_in_order_and_is_left_one_by_one() {
-    let hub = Hub::new(Limits { connections_max: 300, queue_len_max: 10, queue_bytes_max: 1000 });
+    let hub = hub_for(300);
     let mut attached: Vec<_> = (0..300).map(|_| hub.attach(newcomer("ada")).unwrap()).collect();
     assert_eq!(hub.to_user("ada", &frame("x")), 300);
+    walked(&hub);
+    assert!(attached.iter().all(|one| waiting(one) == [frame("x")]));
     let (page, _) = hub.list(None, 1, Some("ada"));
     assert_eq!(page[0].id, attached[299].id().to_string());
     attached.truncate(100);

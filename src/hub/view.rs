@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 use super::Hub;
 use super::line::Line;
-use super::roll::page;
 use crate::clock::Millis;
 
 /// A connection without a frame in or out for this long counts as idle.
@@ -90,8 +89,8 @@ impl Hub {
         };
         let wanted = limit.saturating_add(1);
         let mut lines = match user {
-            Some(user) => self.shared.users.page(user, after, wanted),
-            None => page(&self.shared.ids.read(), after, wanted),
+            Some(user) => self.shared.users.roll(user).page(after, wanted),
+            None => self.shared.everyone.read().page(after, wanted),
         };
         let more = lines.len() > limit;
         lines.truncate(limit);
@@ -101,10 +100,14 @@ impl Hub {
 
     /// How many connections there are, and how many of them had traffic within the minute before `now`.
     pub fn totals(&self, now: Millis) -> Totals {
-        let ids = self.shared.ids.read();
         let since = now.saturating_sub(ACTIVE_WITHIN_MS);
-        let active = ids.values().filter(|line| line.active_at_ms.load(Ordering::Relaxed) >= since).count();
-        Totals { total: ids.len(), active, idle: ids.len() - active }
+        let (mut total, mut active) = (0, 0);
+        let everyone = self.shared.everyone.read().clone();
+        everyone.each(|line| {
+            total += 1;
+            active += usize::from(line.active_at_ms.load(Ordering::Relaxed) >= since);
+        });
+        Totals { total, active, idle: total - active }
     }
 
     /// What was counted since the start.

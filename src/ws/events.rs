@@ -210,7 +210,7 @@ impl<B: Backend> Stream<B> {
     /// Takes what the hub holds. Answers the code if the connection is to be closed.
     fn take(&mut self, live: bool) -> Option<u16> {
         let attachment = self.session.attachment.as_ref()?;
-        if live { self.out.take(attachment, self.session.floor.unwrap_or(0)) } else { attachment.closing() }
+        if live { self.out.take(attachment) } else { attachment.closing() }
     }
 
     fn ask(&mut self, ask: impl FnOnce(&mut Session, Millis, &mut Out) -> Need) -> Result<(), End> {

@@ -93,18 +93,15 @@ fn sit_down<B: Backend>(
     // Whoever was an anonymous listener gives that place up first.
     session.attachment = None;
     let now = shared.clock.now();
-    let Some(seat) = seat.or_else(|| shared.hub.reserve().ok()) else {
-        let error = "there are as many connections as are allowed";
-        shared.hub.count_error();
-        out.reply(protocol::error(ErrorCode::SystemError, error, None, id, now));
-        return Err(Closing { code: close::CONNECTION_LIMIT, reason: "connection limit" });
-    };
+    let Some(seat) = seat.or_else(|| shared.hub.reserve().ok()) else { return Err(full(shared, id, out)) };
     let user_id = match &principal {
         Some(Principal::User { id, .. }) => Some(id.clone()),
         Some(Principal::Key { .. }) | None => None,
     };
     let session_id = connect.session_id.clone();
-    let attachment = seat.attach(Newcomer { user_id, session_id, connected_at_ms: now });
+    let Ok(attachment) = seat.attach(Newcomer { user_id, session_id, connected_at_ms: now }) else {
+        return Err(full(shared, id, out));
+    };
     attachment.replaying(connect.resume.is_some());
     session.principal = principal;
     session.attachment = Some(attachment);
@@ -113,6 +110,13 @@ fn sit_down<B: Backend>(
         return Err(Closing { code: close::INVALID_TOKEN, reason: "the key was revoked" });
     }
     Ok(())
+}
+
+fn full<B>(shared: &Shared<B>, id: Option<&Echo>, out: &mut Out) -> Closing {
+    let error = "there are as many connections as are allowed";
+    shared.hub.count_error();
+    out.reply(protocol::error(ErrorCode::SystemError, error, None, id, shared.clock.now()));
+    Closing { code: close::CONNECTION_LIMIT, reason: "connection limit" }
 }
 
 /// Where the user's stream stands, and the replay, if the client can be given all it has missed.
@@ -149,6 +153,7 @@ async fn resume<B: Backend>(
         attachment.replaying(false);
         head = backend.head(&user).await?;
         session.floor = Some(head.offset);
+        attachment.floor(head.offset);
     }
     Ok((Some(head), replay))
 }
@@ -200,7 +205,9 @@ pub(super) async fn replay<B: Backend>(
         replay.settled = true;
         return Ok(Some(replay));
     }
-    session.floor = session.floor.max(Some(replay.after));
+    let floor = session.floor.unwrap_or(0).max(replay.after);
+    session.floor = Some(floor);
+    attachment.floor(floor);
     Ok(None)
 }
 

@@ -277,7 +277,11 @@ impl<B: Backend> Door<B> {
         if principal.is_none() && self.shared.limits.require_authentication {
             return Waiting::begin(&self.shared).map(Entry::Waiting).ok_or(Refusal::Full);
         }
-        let seat = self.shared.hub.reserve().map_err(|_| Refusal::Full)?;
+        let seat = match &principal {
+            Some(Principal::User { id, .. }) => self.shared.hub.reserve_for(id),
+            Some(Principal::Key { .. }) | None => self.shared.hub.reserve(),
+        };
+        let seat = seat.map_err(|_| Refusal::Full)?;
         let connect = Connect { token: None, session_id, resume, subscribe: Vec::new() };
         let join = Join { who: Who::New(principal), connect, id: None };
         Ok(Entry::Seated(seat, Box::new(join)))

@@ -35,16 +35,13 @@ impl Out {
         self.reply(Frame::new(bytes, 0, None));
     }
 
-    /// Takes what the hub holds for this connection, once everything before is written. Notifications up to the
-    /// offset `floor` are left out: the client has them. Answers the code if the connection is to be closed.
-    pub(super) fn take(&mut self, attachment: &Attachment, floor: u64) -> Option<u16> {
+    /// Takes what the hub holds for this connection, once everything before is written. Answers the code if the
+    /// connection is to be closed.
+    pub(super) fn take(&mut self, attachment: &Attachment) -> Option<u16> {
         if !self.frames.is_empty() {
             return attachment.closing();
         }
         let closing = attachment.take(&mut self.frames);
-        if floor > 0 {
-            self.frames.retain(|frame| frame.offset().is_none_or(|offset| offset > floor));
-        }
         self.bytes = self.frames.iter().map(Frame::len).sum();
         closing
     }
@@ -83,7 +80,8 @@ impl Out {
 
     /// Drops everything but a frame that is written in part.
     pub(super) fn cut(&mut self) {
-        self.frames.truncate(usize::from(self.written > 0));
+        let begun = self.written > 0 || self.frames.front().is_some_and(Frame::is_begun);
+        self.frames.truncate(usize::from(begun));
         self.bytes = self.frames.iter().map(Frame::len).sum::<usize>() - self.written;
     }
 

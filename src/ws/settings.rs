@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::{Unit, Violation, settings, show_duration, size, whole, within, yes_or_no};
+use crate::settings::{Unit, Violation, optional, settings, show_duration, size, whole, within, yes_or_no};
 
 /// A heartbeat faster than this is load and nothing else.
 const SHORTEST_BEAT: Duration = Duration::from_millis(100);
@@ -14,6 +14,8 @@ settings! {
     pub struct Websocket {
         /// How many live connections may be open at once. Any number that the limit on open files allows is good.
         max_connections: usize = 1_000, whole(1..=1_000_000);
+        /// How many of them one user may hold. As many as `max_connections` if it is not set.
+        max_connections_per_user: Option<usize> = None, optional(whole(1..=1_000_000), "20");
         /// How often the server pings each connection.
         heartbeat_interval: Duration = Duration::from_secs(30), within(Unit::Seconds, SHORTEST_BEAT..=HOUR);
         /// After how long without any frame from the client a connection is closed. Longer than

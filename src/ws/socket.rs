@@ -1,7 +1,8 @@
-//! Bytes between one TCP stream, its session and its queue: the loop that a connection's task is.
+//! Bytes between one TCP stream, its session and its backlog: the loop that a connection's task is.
 //!
 //! An idle connection holds no buffer. Bytes are read into one that its thread's connections share, and written
-//! straight from the shared frames, all that wait in one write.
+//! straight from the shared frames, all that wait in one write. While this task sleeps with nothing to write, those who
+//! publish write to the socket themselves; it wakes when something comes in, or when the socket is full.
 
 mod farewell;
 mod stall;
@@ -39,7 +40,7 @@ thread_local! {
 
 /// One connection.
 pub(super) struct Socket<B> {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     shared: Arc<Shared<B>>,
     session: Session,
     decoder: Decoder,
@@ -97,6 +98,7 @@ impl<B: Backend> Socket<B> {
         let decoder = Decoder::new(shared.limits.message_bytes_max.min(STRANGER_BYTES_MAX));
         let entry = Some(Box::new(entry));
         let (out, replay, blocked) = (Out::default(), None, None);
+        let stream = Arc::new(stream);
         Box::new(Socket { stream, shared, session, decoder, out, unread, replay, blocked, entry })
     }
 
@@ -192,6 +194,9 @@ impl<B: Backend> Socket<B> {
     }
 
     async fn turn(&mut self, ready: Ready) -> Result<(), End> {
+        if let Some(attachment) = &self.session.attachment {
+            attachment.claim();
+        }
         let now = self.shared.clock.now();
         if ready.read {
             let (need, filled) = self.receive(now)?;
@@ -274,7 +279,7 @@ impl<B: Backend> Socket<B> {
         let attachment = self.session.attachment.as_ref()?;
         match &self.replay {
             Some(_) => attachment.closing(),
-            None => self.out.take(attachment, self.session.floor.unwrap_or(0)),
+            None => self.out.take(attachment),
         }
     }
 
@@ -344,6 +349,9 @@ impl<B: Backend> Socket<B> {
 
     async fn join(&mut self, seat: Option<Seat>, join: Join) -> Result<(), End> {
         self.replay = join::join(&mut self.session, &self.shared, seat, join, &mut self.out).await?;
+        if let Some(attachment) = &self.session.attachment {
+            attachment.write_to(self.stream.clone());
+        }
         self.decoder.allow(self.shared.limits.message_bytes_max);
         Ok(())
     }

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
 use super::{End, Socket};
 use crate::clock::Millis;
 use crate::ws::frame::close_frame;
@@ -20,6 +18,9 @@ const LINGER_MS: Millis = 2_000;
 impl<B: Backend> Socket<B> {
     /// Says goodbye as the end allows, gives the seat back, and lets the client close its side.
     pub(super) async fn part(mut self: Box<Self>, end: End) {
+        if let Some(attachment) = &self.session.attachment {
+            attachment.claim();
+        }
         let (code, reason, patience_ms) = match end {
             End::Gone => return,
             End::Left(code) => {
@@ -70,10 +71,17 @@ impl<B: Backend> Socket<B> {
 
     /// Closing over unread bytes would reset the connection and could take the close frame with it.
     async fn linger(&mut self) -> io::Result<()> {
-        self.stream.shutdown().await?;
+        rustix::net::shutdown(&*self.stream, rustix::net::Shutdown::Write)?;
         let mut unread = [0; 1024];
-        while self.stream.read(&mut unread).await? > 0 {}
-        Ok(())
+        loop {
+            self.stream.readable().await?;
+            match self.stream.try_read(&mut unread) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 

@@ -33,7 +33,13 @@ pub(super) struct House {
 impl House {
     pub(super) fn new(connections_max: usize) -> Arc<House> {
         let queue_bytes_max = 1 << 20;
-        let hub = Hub::new(hub::Limits { connections_max, queue_len_max: 100, queue_bytes_max });
+        let limits = hub::Limits {
+            connections_max,
+            connections_per_user_max: 1000,
+            queue_len_max: 100,
+            queue_bytes_max,
+        };
+        let hub = Hub::new(limits, Clock::System);
         let (stored, forgotten) = (Mutex::default(), Mutex::default());
         let (meanwhile, revoked) = (Mutex::default(), Mutex::default());
         Arc::new(House { hub, stored, forgotten, meanwhile, revoked })

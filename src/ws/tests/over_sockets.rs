@@ -78,6 +78,7 @@ impl Server {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
         };
+        supervisor.spawn("fan-out", house.hub.clone().run_fan_out(supervisor.stopping()));
         let keeper = supervisor.clone();
         supervisor.spawn("accept", async move { listen::serve(&listener, service, limits, keeper).await });
         Server { address, house, supervisor }

@@ -90,7 +90,7 @@ impl Talk {
     fn heard(&mut self) -> Vec<Value> {
         let mut frames = self.out.drain();
         if let Some(attachment) = &self.session.attachment {
-            self.out.take(attachment, self.session.floor.unwrap_or(0));
+            self.out.take(attachment);
         }
         frames.extend(self.out.drain());
         let json = |frame: &crate::hub::Frame| {
