@@ -388,6 +388,7 @@ fn rules(config: &Config) -> Rules {
         }),
         lease: config.delivery.lease,
         base_url: config.server.base_url.clone(),
+        retention_days: config.retention.notifications_days,
         captures_max: config.limits.max_captured,
     }
 }

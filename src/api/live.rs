@@ -60,13 +60,16 @@ impl ws::Backend for Backend {
     }
 
     async fn missed(&self, user: &str, after_offset: u64, limit: usize) -> Result<Missed, Trouble> {
-        let entries = self.engine.store().inbox_since(user, after_offset, limit).await?;
+        let store = self.engine.store();
+        let entries = store.inbox_since(user, after_offset, limit).await?;
+        // Asked last: what is let go of in between must not go unnoticed.
+        let gap = after_offset < store.inbox_trimmed(user).await?;
         let more = entries.len() == limit;
         let entries = entries
             .into_iter()
             .map(|entry| (entry.accepted.offset, Arc::new(frame(&entry.accepted))))
             .collect();
-        Ok(Missed { entries, more, gap: false })
+        Ok(Missed { entries, more, gap })
     }
 
     async fn may_watch(&self, user: &str, channel: &Channel) -> Result<bool, Trouble> {

@@ -23,6 +23,7 @@ mod pages;
 mod policies;
 mod preferences;
 mod problem;
+mod publish;
 mod quiet_hours;
 mod recipients;
 mod route;

@@ -19,8 +19,8 @@ use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
     Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
-    keys, live, ndjson, notifications, pages, preferences, quiet_hours, schedules, templates, topics, users,
-    workflow_events,
+    keys, live, ndjson, notifications, pages, preferences, publish, quiet_hours, schedules, templates,
+    topics, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are.
@@ -138,6 +138,9 @@ async fn handle(call: Call) -> Result<Response, Problem> {
     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     match segments.as_slice() {
         ["v1", rest @ ..] => v1(call, rest).await,
+        ["p", topic] => {
+            on!(call, POST => |call| publish::create(call, topic), PUT => |call| publish::create(call, topic))
+        }
         ["healthz"] => on!(call, GET => health::alive),
         ["readyz"] => on!(call, GET => health::ready),
         ["metrics"] => on!(call, GET => health::metrics),

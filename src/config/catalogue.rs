@@ -39,9 +39,10 @@ impl Catalogue {
 
     /// Whether that is a key that this version knows of and does not act on.
     pub fn is_ahead(&self, name: &str) -> bool {
-        AHEAD.iter().any(|ahead| {
+        let ahead = AHEAD.iter().any(|ahead| {
             name.strip_prefix(ahead).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        })
+        });
+        ahead && !self.has_key(name) && !self.has_section(name)
     }
 
     /// Whether a variable is meant for the configuration: it has two underscores between levels, or begins like a

@@ -43,6 +43,8 @@ pub struct Config {
     pub retry: engine::settings::Retry,
     /// How deliveries are worked off.
     pub delivery: engine::settings::Delivery,
+    /// How long things are kept.
+    pub retention: engine::settings::Retention,
     /// The size of requests.
     pub limits: api::settings::Limits,
     /// The log.
@@ -65,6 +67,7 @@ impl Config {
             outbound: Settings::read("outbound", given),
             retry: Settings::read("retry", given),
             delivery: Settings::read("delivery", given),
+            retention: Settings::read("retention", given),
             limits: Settings::read("limits", given),
             log: Settings::read("log", given),
             source: None,
@@ -84,6 +87,7 @@ impl Config {
             self.outbound.sections("outbound"),
             self.retry.sections("retry"),
             self.delivery.sections("delivery"),
+            self.retention.sections("retention"),
             self.limits.sections("limits"),
             self.log.sections("log"),
         ]

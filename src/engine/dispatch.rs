@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Engine;
+use super::night::NIGHT;
 use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::store::StoreError;
@@ -60,7 +61,7 @@ impl Leases {
     }
 
     /// When the first of them runs out.
-    fn first_end(&self) -> Option<Millis> {
+    pub(super) fn first_end(&self) -> Option<Millis> {
         self.held.lock().values().min().copied()
     }
 
@@ -101,6 +102,9 @@ impl Engine {
     /// Takes and delivers what is due until the process stops. Asleep while nothing is.
     pub async fn run_dispatch(self) {
         let stopping = self.shared.supervisor.stopping();
+        if let Err(error) = self.plan_night().await {
+            tracing::warn!(%error, "failed to plan the nightly work");
+        }
         loop {
             // Armed before the look, so that what comes in during it is not slept over.
             let (woken, freed) = (self.shared.wake.notified(), self.shared.leases.freed.notified());
@@ -155,6 +159,7 @@ impl Engine {
         let work = async {
             match due.lane {
                 Lane::Channel(channel) => self.attempt(channel, &due).await,
+                Lane::Job if due.key == NIGHT => self.night(&due).await,
                 Lane::Job => self.expand(&due).await,
                 Lane::Schedule => self.fire(&due).await,
                 Lane::Endpoint => Ok(()),

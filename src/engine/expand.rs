@@ -77,7 +77,6 @@ impl Engine {
         if let Some(given) = &given {
             txn.put_given_id(given, batch.id, content);
         }
-        let id = given.unwrap_or_else(|| batch.id.to_string());
         let at_once = match &target {
             Target::Users(users) if users.len() <= at_once_max => Some(users.clone()),
             Target::Users(users) => {
@@ -93,7 +92,8 @@ impl Engine {
         let each = match at_once {
             Some(users) => {
                 if users.len() > 1 {
-                    txn.put_content(batch.id, notification.clone(), now);
+                    let named = Notification { given_id: given.clone(), ..notification.clone() };
+                    txn.put_content(batch.id, named, now);
                     notification.content = Some(batch.id);
                 }
                 let each = self.give(txn, &mut batch, &notification, users)?;
@@ -102,7 +102,7 @@ impl Engine {
             }
             None => {
                 let line = Due::new(Lane::Job, now, notification.priority, batch.id);
-                txn.put_content(batch.id, notification, now);
+                txn.put_content(batch.id, Notification { given_id: given.clone(), ..notification }, now);
                 txn.put_sending(batch.id, &target);
                 txn.put_due(&line);
                 let shared = self.shared.clone();
@@ -111,6 +111,7 @@ impl Engine {
             }
         };
         txn.put_batch(&batch)?;
+        let id = given.unwrap_or_else(|| batch.id.to_string());
         Ok(Sent { batch, id, each })
     }
 
@@ -160,7 +161,7 @@ impl Engine {
         };
         let more = if batch.state == BatchState::Running {
             let Some(step) = txn.step_sending(batch.id)? else { return Ok(()) };
-            notification.content = Some(batch.id);
+            (notification.content, notification.given_id) = (Some(batch.id), None);
             self.give(txn, &mut batch, &notification, step.users)?;
             if step.last {
                 batch.end(BatchState::Completed, self.now());

@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod erase;
 pub mod expand;
 pub mod inbox;
+mod night;
 pub mod plan;
 pub mod preferences;
 pub mod report;
@@ -70,6 +71,8 @@ pub struct Rules {
     pub lease: Duration,
     /// Where people reach this server, for links in messages.
     pub base_url: Option<String>,
+    /// How many days notifications are kept, where their category does not say.
+    pub retention_days: u32,
     /// How many kept messages there are at most.
     pub captures_max: usize,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::channel::Channel;
-use crate::settings::{Kind, Unit, list, settings, within};
+use crate::settings::{Kind, Unit, list, settings, whole, within};
 
 /// The most retries of one delivery.
 const RETRIES_LEN_MAX: usize = 32;
@@ -46,6 +46,14 @@ settings! {
         /// `channels.email.timeout`.
         lease: Duration = Duration::from_secs(2 * MINUTE),
             within(Unit::Seconds, Duration::from_secs(1)..=Duration::from_secs(DAY));
+    }
+}
+
+settings! {
+    /// How long things are kept. What has run out is removed at night, in small steps.
+    pub struct Retention {
+        /// How many days notifications are kept, with their inbox lines and their story. A category can say otherwise.
+        notifications_days: u32 = 90, whole(1..=36_500);
     }
 }
 

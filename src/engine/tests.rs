@@ -1,5 +1,6 @@
 //! The engine over a real store and a clock that is moved by hand.
 
+mod night;
 mod schedules;
 
 use std::sync::Arc;
@@ -67,6 +68,7 @@ impl House {
                 slots: [8; 5],
                 lease: HOUR,
                 base_url: None,
+                retention_days: 90,
                 captures_max: 100,
             },
         });

@@ -102,7 +102,7 @@ impl Record for MembersV1 {
     const NAME: &'static str = "members of a batch";
 }
 
-fn get(read: &impl Read, id: Uuid) -> Answer<Option<Batch>> {
+pub(super) fn get(read: &impl Read, id: Uuid) -> Answer<Option<Batch>> {
     let record: Option<BatchV1> = read.get(&keys::named(keys::BATCH, id.as_bytes()))?;
     Ok(record.map(|record| record.into_batch(id)))
 }

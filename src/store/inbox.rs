@@ -197,6 +197,17 @@ impl Record for FloorV1 {
     const NAME: &'static str = "offset floor";
 }
 
+/// Up to which offset lines were let go of: whoever resumes below it cannot be told everything.
+#[derive(Serialize, Deserialize)]
+struct TrimmedV1 {
+    offset: u64,
+}
+
+impl Record for TrimmedV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "trimmed inbox";
+}
+
 /// The most lines that one page looks at, or that one write marks.
 const LINES_MAX: usize = 1_000;
 
@@ -266,6 +277,15 @@ impl Store {
             Ok(Page { items, next: more.then(|| last.to_string()) })
         })
         .await
+    }
+
+    /// Up to which offset a person's lines were let go of, because they were old; 0 where none were.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn inbox_trimmed(&self, user: &str) -> Answer<u64> {
+        let key = keys::named(keys::TRIMMED, user.as_bytes());
+        self.read(move |view| Ok(view.get::<TrimmedV1>(&key)?.map_or(0, |trimmed| trimmed.offset))).await
     }
 
     /// What came into a person's inbox after the offset `after`, oldest first, at most `limit`.
@@ -400,6 +420,37 @@ impl Txn<'_> {
         Ok((offsets, next))
     }
 
+    /// Lets go of the line of a notification that is removed. Somebody's newest line stays, unlisted: it says where their
+    /// offsets go on and what the counters are.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(super) fn trim_line(&mut self, user: &str, offset: u64, key: Uuid) -> Result<(), StoreError> {
+        let at = keys::inbox_line(user, offset);
+        let Some(mut line) = self.get::<LineV1>(&at)?.filter(|line| line.key == *key.as_bytes()) else {
+            return Ok(());
+        };
+        let Some((newest_offset, mut newest)) = newest(self, user)? else { return Ok(()) };
+        let marks = line.marks();
+        let counts = newest.counts().apply(marks, Marks::default());
+        if newest_offset == offset {
+            line.set_marks(Marks::default());
+            line.set_counts(counts);
+            self.put(at, &line);
+        } else {
+            self.remove_short(at);
+            newest.set_counts(counts);
+            self.put(keys::inbox_line(user, newest_offset), &newest);
+        }
+        if !marks.listed {
+            return Ok(());
+        }
+        let floor = keys::named(keys::TRIMMED, user.as_bytes());
+        let before = self.get::<TrimmedV1>(&floor)?.map_or(0, |trimmed| trimmed.offset);
+        self.put(floor, &TrimmedV1 { offset: before.max(offset) });
+        Ok(())
+    }
+
     /// Removes the newest lines of a person with all that is stored of their notifications, at most `limit`; answers how
     /// many there were. What stays is where their offsets ended, without their name.
     ///
@@ -410,6 +461,7 @@ impl Txn<'_> {
         if head.offset > 0 {
             self.put(keys::offset_floor(user), &FloorV1 { offset: head.offset });
         }
+        self.remove_short(keys::named(keys::TRIMMED, user.as_bytes()));
         let mut found = Vec::new();
         self.scan(&keys::inbox_of(user), &lines_end(user), true, &mut |key, value| {
             found.push((key.to_vec(), Uuid::from_bytes(self.open_value::<LineV1>(key, value)?.key)));

@@ -29,6 +29,7 @@
 //! | `r` | schedule id (UUIDv7) | what recurs: when, and what is sent |
 //! | `y` | template name | which version of a template holds |
 //! | `Y` | template name, 0, version | one version of a template |
+//! | `f` | user id | up to which offset the person's lines were let go of |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
@@ -66,6 +67,7 @@ pub(super) const SENDING_PART: u8 = b'U';
 pub(super) const SCHEDULE: u8 = b'r';
 pub(super) const TEMPLATE: u8 = b'y';
 pub(super) const TEMPLATE_VERSION: u8 = b'Y';
+pub(super) const TRIMMED: u8 = b'f';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 

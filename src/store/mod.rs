@@ -30,6 +30,7 @@ pub mod participants;
 mod policies;
 mod queue;
 mod records;
+pub mod retention;
 pub mod schedules;
 pub mod sends;
 pub mod settings;

@@ -84,6 +84,17 @@ impl Txn<'_> {
         self.put(keys::named(keys::CONTENT, id.as_bytes()), &NotificationV2::from(&stored));
     }
 
+    /// Removes a content that nothing shares any more, and what its sender's id stood for.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub(super) fn erase_content(&mut self, id: Uuid) -> Result<(), StoreError> {
+        if let Some(given) = content(self, id)?.and_then(|content| content.given_id) {
+            self.remove_short(keys::named(keys::GIVEN_ID, given.as_bytes()));
+        }
+        self.remove(&keys::named(keys::CONTENT, id.as_bytes()))
+    }
+
     /// A content that notifications share.
     ///
     /// # Errors
