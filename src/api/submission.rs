@@ -14,8 +14,8 @@ use crate::model::audience::Target;
 use crate::model::channel::Channel;
 use crate::model::invalid::Invalid;
 use crate::model::notification::{
-    Action, LABEL_CHARS_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, Notification, Priority, TITLE_CHARS_MAX,
-    URL_BYTES_MAX,
+    Action, KEY_CHARS_MAX, LABEL_CHARS_MAX, MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, Notification, Priority,
+    TITLE_CHARS_MAX, URL_BYTES_MAX,
 };
 use crate::render::RenderError;
 
@@ -85,11 +85,8 @@ fn notification(
 ) -> Option<Notification> {
     let template = draft.as_ref().map(|draft| draft.loaded.template());
     let rendered = draft.as_ref().map(|draft| &draft.rendered);
-    for later in ["dedupe_key", "collapse_key", "digest_key"] {
-        if fields.raw(later).is_some() {
-            fields.wrong(later, "is not available in this version");
-        }
-    }
+    let mut key = |field| fields.short_text(field, KEY_CHARS_MAX).map(str::to_owned);
+    let (dedupe_key, collapse_key, digest_key) = (key("dedupe_key"), key("collapse_key"), key("digest_key"));
     let kind = fields.word("type").map(str::to_owned).or_else(|| template.map(|t| t.kind.clone()));
     let kind = fields.required("type", kind);
     let title = fields.short_text("title", TITLE_CHARS_MAX).map(one_line);
@@ -133,9 +130,9 @@ fn notification(
         channels,
         send_at,
         expires_at,
-        dedupe_key: None,
-        collapse_key: None,
-        digest_key: None,
+        dedupe_key,
+        collapse_key,
+        digest_key,
         template: draft.and_then(|draft| draft.used),
         content: None,
         batch: None,

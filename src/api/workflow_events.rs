@@ -77,7 +77,7 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
         template: None,
         content: None,
         batch: None,
-        workflow_id: None,
+        workflow_id: Some(event.progress.workflow_id.clone()),
     };
     let keep = call.slotted.take().map(keep_one);
     let taken = call.api.engine.accept(vec![Submission { notification, content: [0; 16] }], keep).await?;

@@ -2,13 +2,16 @@
 
 use uuid::Uuid;
 
+use super::history::{supersede, weigh};
+use super::hold::{held_until, hold};
 use super::plan::plan;
+use super::report::waiting_for;
 use super::{Engine, Shared};
 use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::delivery::Status;
 use crate::model::ids::new_id;
-use crate::model::notification::{Accepted, Notification, Verdict};
+use crate::model::notification::{Accepted, Decision, Notification, Verdict};
 use crate::model::user::User;
 use crate::store::idempotency::{Kept, Slot};
 use crate::store::outbox::{Due, Lane};
@@ -123,9 +126,13 @@ pub(super) fn accept_one(
         }
     };
     let category = txn.category(&notification.category)?;
-    let plan = plan(&notification, &user, category.as_ref(), &shared.rules.load().modes, now);
-    let listed = plan.decisions.iter().any(|d| d.channel == Channel::InApp && d.verdict == Verdict::Send);
+    let mut plan = plan(&notification, &user, category.as_ref(), &shared.rules.load().modes, now);
     let key = new_id(now);
+    if weigh(txn, &notification, key, category.as_ref(), &mut plan.decisions, now)? {
+        supersede(shared, txn, &notification, key, now)?;
+    }
+    let wakes = queue(shared, txn, (&notification, key), &user, &mut plan.decisions, now)?;
+    let listed = plan.decisions.iter().any(|d| d.channel == Channel::InApp && d.verdict == Verdict::Send);
     let head = txn.push_line(&notification.user_id, key, listed)?;
     let accepted = Arc::new(Accepted {
         key,
@@ -136,11 +143,6 @@ pub(super) fn accept_one(
         quiet_hours_overridden: plan.quiet_hours_overridden,
     });
     txn.put_notification(&accepted, submission.content);
-    let mut wakes = false;
-    for due in lines(&accepted) {
-        txn.put_due(&due);
-        wakes = true;
-    }
     let (shared, told) = (shared.clone(), accepted.clone());
     txn.after(move || {
         shared.metrics.accepted();
@@ -148,7 +150,7 @@ pub(super) fn accept_one(
             let (status, reason) = match (&decision.verdict, decision.channel) {
                 (Verdict::Send, Channel::InApp) => (Status::Delivered, None),
                 (Verdict::Send, _) => continue,
-                (Verdict::Deferred { reason, .. }, _) => (Status::Deferred, Some(*reason)),
+                (Verdict::Deferred { reason, .. }, _) => (waiting_for(*reason), Some(*reason)),
                 (Verdict::Skipped { reason, .. }, _) => (Status::Skipped, Some(*reason)),
             };
             shared.metrics.delivery(decision.channel, status, reason);
@@ -177,15 +179,32 @@ fn recognise(txn: &Txn<'_>, id: &str, content: [u8; 16]) -> Result<Option<Accept
     }
 }
 
-/// What of a new notification is to be delivered, and when. What goes into the inbox at once is delivered already.
-fn lines(accepted: &Accepted) -> impl Iterator<Item = Due> + '_ {
-    accepted.decisions.iter().filter_map(|decision| {
-        let at = match (&decision.verdict, decision.channel) {
-            (Verdict::Send, Channel::InApp) | (Verdict::Skipped { .. }, _) => return None,
-            (Verdict::Send, _) => accepted.accepted_at,
-            (Verdict::Deferred { until, .. }, _) => *until,
-        };
-        let lane = Lane::Channel(decision.channel);
-        Some(Due::new(lane, at, accepted.notification.priority, accepted.key))
-    })
+/// Writes down what of a new notification is to be delivered, and when; what goes into the inbox at once is delivered
+/// already. Decisions get the instant at which what waits with others really leaves. Answers whether there is anything.
+fn queue(
+    shared: &Shared,
+    txn: &mut Txn<'_>,
+    (notification, key): (&Notification, Uuid),
+    user: &User,
+    decisions: &mut [Decision],
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let mut any = false;
+    for Decision { channel, verdict } in decisions {
+        match verdict {
+            Verdict::Send if *channel == Channel::InApp => continue,
+            Verdict::Skipped { .. } => continue,
+            Verdict::Send => {
+                let crowded = shared.crowd.joins(*channel, &user.id, now);
+                let due = Due::new(Lane::Channel(*channel), now, notification.priority, key);
+                txn.put_due(&Due { crowded, ..due });
+            }
+            Verdict::Deferred { until, reason, .. } => {
+                let at = hold(txn, (notification, key), user, *channel, (*until, *reason), now)?;
+                *verdict = held_until(verdict.clone(), at);
+            }
+        }
+        any = true;
+    }
+    Ok(any)
 }

@@ -2,35 +2,37 @@
 
 use std::sync::Arc;
 
-use super::plan::{address, plan};
+use super::release::{Release, release};
 use super::templates::DraftError;
 use super::{Engine, Rules, Shared};
 use crate::clock::Millis;
-use crate::model::category::Category;
 use crate::model::channel::{Channel, Mode};
 use crate::model::delivery::{Outcome, Reason, Status};
 use crate::model::ids::new_id;
 use crate::model::message::Message;
-use crate::model::notification::{Accepted, Verdict};
+use crate::model::notification::Accepted;
 use crate::model::retry::next_delay;
 use crate::model::template::Texts;
 use crate::model::user::User;
 use crate::render::EmailView;
 use crate::store::attempts::Event;
 use crate::store::captures::Capture;
-use crate::store::inbox::Marks;
-use crate::store::outbox::Due;
+use crate::store::outbox::{Due, Waits};
 use crate::store::{StoreError, Txn};
 
-/// What the plan says of a delivery now that it is due.
-enum Release {
-    Send { to: String },
-    Wait { until: Millis, reason: Reason, because: String },
-    Skip { status: Status, reason: Reason, because: Option<String> },
-}
-
 impl Engine {
+    /// Sees to what is due on a channel: one delivery, or a group of them.
     pub(super) async fn attempt(&self, channel: Channel, due: &Due) -> Result<(), StoreError> {
+        match &due.waits {
+            Waits::Alone | Waits::InGroup { .. } => self.attempt_one(channel, due).await,
+            Waits::AsGroup { user, group } if group.is_sealed() => {
+                self.send_group(channel, due, user, *group).await
+            }
+            Waits::AsGroup { user, group } => self.release_group(channel, due, user, *group).await,
+        }
+    }
+
+    async fn attempt_one(&self, channel: Channel, due: &Due) -> Result<(), StoreError> {
         let Some((accepted, user, category, marks)) = self.shared.store.delivery(due.key).await? else {
             let gone = due.clone();
             let forget = move |txn: &mut Txn<'_>| {
@@ -47,9 +49,7 @@ impl Engine {
                 self.settle(&accepted, due, event, None).await
             }
             Release::Wait { until, reason, because } => {
-                let mut event = event(channel, now, Status::Deferred, Some(reason), Some(because));
-                event.not_before = Some(until);
-                self.settle(&accepted, due, event, None).await
+                self.hold_one(accepted, channel, due, until, (reason, because)).await
             }
             Release::Send { .. } if channel == Channel::InApp => self.arrive(accepted, due).await,
             Release::Send { to } => self.send(&accepted, &user, channel, due, &rules, to).await,
@@ -73,27 +73,36 @@ impl Engine {
         let message = match own.and_then(|own| self.compose(accepted, channel, to, rules, own)) {
             Ok(message) => message,
             Err(error) => {
-                let event =
-                    event(channel, self.now(), Status::Failed, Some(Reason::TemplateError), Some(error));
+                let reason = Some(Reason::TemplateError);
+                let event = event(channel, self.now(), Status::Failed, reason, Some(error));
                 return self.settle(accepted, due, event, None).await;
             }
         };
+        let (outcome, capture) = self.make_attempt(channel, message, rules).await;
+        let event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
+        self.settle(accepted, due, event, capture).await
+    }
+
+    /// Hands a message to its channel. Answers what came of it, and what is to be kept of it where nothing leaves.
+    pub(super) async fn make_attempt(
+        &self,
+        channel: Channel,
+        message: Message,
+        rules: &Rules,
+    ) -> (Outcome, Option<Capture>) {
         let started = std::time::Instant::now();
-        let (outcome, capture) = match rules.modes.of(channel) {
+        let made = match rules.modes.of(channel) {
             Mode::Live => (self.shared.ways.load_full().send(channel, &message).await, None),
             Mode::Capture => {
                 let now = self.now();
                 let capture = Capture { id: new_id(now), at: now, channel, message };
-                (
-                    Outcome::Sent { detail: "kept, not sent: the channel is in capture mode".to_owned() },
-                    Some(capture),
-                )
+                let detail = "kept, not sent: the channel is in capture mode".to_owned();
+                (Outcome::Sent { detail }, Some(capture))
             }
             Mode::Off => (Outcome::Skipped { reason: Reason::ChannelDisabled }, None),
         };
         self.shared.metrics.attempt(channel, started.elapsed().as_secs_f64());
-        let event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
-        self.settle(accepted, due, event, capture).await
+        made
     }
 
     fn compose(
@@ -202,39 +211,8 @@ impl Engine {
     }
 }
 
-/// Plans a due delivery again: what held for it when it was accepted may hold no longer.
-fn release(
-    accepted: &Accepted,
-    (user, category): (&User, Option<&Category>),
-    marks: Marks,
-    channel: Channel,
-    rules: &Rules,
-    now: Millis,
-) -> Release {
-    let was_held =
-        matches!(accepted.decision(channel), Some(d) if matches!(d.verdict, Verdict::Deferred { .. }));
-    if was_held && marks.read {
-        return Release::Skip { status: Status::Skipped, reason: Reason::ReadElsewhere, because: None };
-    }
-    let again = plan(&accepted.notification, user, category, &rules.modes, now);
-    let verdict = again.decisions.into_iter().find(|d| d.channel == channel).map(|d| d.verdict);
-    match (verdict, address(user, channel, rules.modes.of(channel))) {
-        (Some(Verdict::Send), Some(to)) => Release::Send { to },
-        (Some(Verdict::Deferred { until, reason, because }), _) => Release::Wait { until, reason, because },
-        (Some(Verdict::Skipped { reason: Reason::Expired, .. }), _) => {
-            Release::Skip { status: Status::Expired, reason: Reason::Expired, because: None }
-        }
-        (Some(Verdict::Skipped { reason, because }), _) => {
-            Release::Skip { status: Status::Skipped, reason, because }
-        }
-        (Some(Verdict::Send), None) | (None, _) => {
-            Release::Skip { status: Status::Skipped, reason: Reason::NoAddress, because: None }
-        }
-    }
-}
-
 /// What an attempt's outcome makes of the delivery.
-fn after_attempt(
+pub(super) fn after_attempt(
     channel: Channel,
     attempts: u32,
     outcome: Outcome,
@@ -263,7 +241,7 @@ fn after_attempt(
     }
 }
 
-fn event(
+pub(super) fn event(
     channel: Channel,
     at: Millis,
     status: Status,
@@ -274,7 +252,7 @@ fn event(
 }
 
 /// A number in 0..=1 to spread retries by.
-fn rand_unit() -> f64 {
+pub(super) fn rand_unit() -> f64 {
     let mut byte = [0; 2];
     let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut byte);
     if filled.is_err() { 0.5 } else { f64::from(u16::from_be_bytes(byte)) / f64::from(u16::MAX) }

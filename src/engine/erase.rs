@@ -40,6 +40,7 @@ impl Engine {
                     }
                     let known = txn.user(&id)?.is_some() || left > 0;
                     txn.erase_groups(&id)?;
+                    txn.erase_recent(&id)?;
                     txn.erase_captures(&id)?;
                     txn.erase_history(&id)?;
                     txn.remove_user(&id)?;

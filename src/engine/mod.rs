@@ -5,14 +5,19 @@
 
 pub mod accept;
 pub mod batch;
+mod crowd;
 mod deliver;
+mod digest;
 pub mod dispatch;
 pub mod erase;
 pub mod expand;
+mod history;
+mod hold;
 pub mod inbox;
 mod night;
 pub mod plan;
 pub mod preferences;
+mod release;
 pub mod report;
 pub mod retention;
 pub mod schedule;
@@ -158,6 +163,8 @@ struct Shared {
     wake: Notify,
     waiting: Waiting,
     leases: dispatch::Leases,
+    /// Who is sent too much at once.
+    crowd: crowd::Crowd,
     /// Turns of the dispatcher so far.
     turns: AtomicU64,
     /// Who reads the bodies of schedules.
@@ -183,6 +190,7 @@ impl Engine {
                 wake: Notify::new(),
                 waiting: Waiting::default(),
                 leases: dispatch::Leases::default(),
+                crowd: crowd::Crowd::default(),
                 turns: AtomicU64::new(1),
                 composer: OnceLock::new(),
                 run,

@@ -7,7 +7,8 @@ use crate::clock::Millis;
 use crate::model::category::Category;
 use crate::model::channel::{Channel, Mode};
 use crate::model::delivery::Reason;
-use crate::model::notification::{Decision, Notification, Verdict};
+use crate::model::digest::digest_close;
+use crate::model::notification::{Decision, Notification, Priority, Verdict};
 use crate::model::preferences::{self, Layer};
 use crate::model::quiet_hours::{Daily, quiet_until};
 use crate::model::user::User;
@@ -40,12 +41,24 @@ pub fn plan(
         .into_iter()
         .filter(considered)
         .map(|channel| {
-            let (verdict, overridden) = asked.decide(channel);
+            let (verdict, overridden) = asked.decide(channel, true);
             quiet_hours_overridden |= overridden;
             Decision { channel, verdict }
         })
         .collect();
     Plan { decisions, quiet_hours_overridden }
+}
+
+/// Plans one delivery of `notification` again at `now`, when it is due: what gathered for a digest gathers no more.
+pub fn plan_again(
+    notification: &Notification,
+    user: &User,
+    category: Option<&Category>,
+    modes: &Modes,
+    channel: Channel,
+    now: Millis,
+) -> Verdict {
+    Asked { notification, user, category, modes, now }.decide(channel, false).0
 }
 
 /// The address of `user` on `channel`, where the channel has addresses.
@@ -70,8 +83,9 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// What is to happen on `channel`, and whether quiet hours were overridden for it.
-    fn decide(self, channel: Channel) -> (Verdict, bool) {
+    /// What is to happen on `channel`, and whether quiet hours were overridden for it. With `gathers` it may have to wait
+    /// for a digest.
+    fn decide(self, channel: Channel, gathers: bool) -> (Verdict, bool) {
         let skipped = |reason| (Verdict::Skipped { reason, because: None }, false);
         let (notification, mode) = (self.notification, self.modes.of(channel));
         // What the person said comes before what the server can do: it is what they will ask about.
@@ -100,7 +114,22 @@ impl Asked<'_> {
             let because = "the sender's send_at".to_owned();
             return (Verdict::Deferred { until, reason: Reason::SendAt, because }, false);
         }
-        self.in_quiet_hours(channel)
+        match self.in_digest(channel) {
+            Some(gathering) if gathers => (gathering, false),
+            Some(_) | None => self.in_quiet_hours(channel),
+        }
+    }
+
+    /// Whether it gathers for a digest. What is critical never does, and the inbox needs none.
+    fn in_digest(self, channel: Channel) -> Option<Verdict> {
+        if channel == Channel::InApp || self.notification.priority == Priority::Critical {
+            return None;
+        }
+        let name = &self.notification.category;
+        let policy = preferences::digest_policy(self.user.preferences.as_ref(), self.category, name)?;
+        let until = digest_close(policy, self.user.home(), self.now, self.now);
+        let because = format!("{} digest of {name}", policy.describe());
+        Some(Verdict::Deferred { until, reason: Reason::Batched, because })
     }
 
     /// Whether it waits, once it may go out at all: for the end of the person's quiet hours and of the category's.

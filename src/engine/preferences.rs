@@ -39,7 +39,7 @@ impl Engine {
     where
         E: From<StoreError> + Send + 'static,
     {
-        let (id, now) = (id.to_owned(), self.now());
+        let (id, now, engine) = (id.to_owned(), self.now(), self.clone());
         self.shared
             .store
             .commit(move |txn| {
@@ -51,6 +51,7 @@ impl Engine {
                 }
                 user.updated_at = now;
                 txn.put_user(&user)?;
+                engine.preferences_changed(txn, &user)?;
                 if !fields.is_empty() {
                     txn.push_change(&id, &Change { at: now, origin, fields })?;
                 }

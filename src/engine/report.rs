@@ -147,7 +147,7 @@ fn planned(channel: Channel, verdict: &Verdict, accepted_at: Millis) -> ChannelS
         },
         (Verdict::Send, _) => blank,
         (Verdict::Deferred { until, reason, .. }, _) => ChannelStanding {
-            status: Status::Deferred,
+            status: waiting_for(*reason),
             reason: Some(*reason),
             not_before: Some(*until),
             ..blank
@@ -156,6 +156,11 @@ fn planned(channel: Channel, verdict: &Verdict, accepted_at: Millis) -> ChannelS
             ChannelStanding { status: Status::Skipped, reason: Some(*reason), ..blank }
         }
     }
+}
+
+/// What a delivery is called that waits for that reason.
+pub(super) fn waiting_for(reason: Reason) -> Status {
+    if reason == Reason::Batched { Status::Batched } else { Status::Deferred }
 }
 
 /// The story of a notification, in order.
@@ -169,7 +174,7 @@ pub fn timeline(accepted: &Accepted, events: &[Event]) -> Vec<Moment> {
             }
             (Verdict::Send, _) => (Status::Pending, None, None),
             (Verdict::Deferred { until, reason, because }, _) => {
-                (Status::Deferred, Some(*reason), Some(evidence(because, *until)))
+                (waiting_for(*reason), Some(*reason), Some(evidence(because, *until)))
             }
             (Verdict::Skipped { reason, because }, _) => {
                 (Status::Skipped, Some(*reason), because.clone().or_else(|| by_default(*reason)))

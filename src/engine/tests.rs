@@ -310,3 +310,5 @@ async fn counters_follow_every_mark() {
     let head = house.engine.store().inbox_head("anna").await.expect("readable");
     assert_eq!(head.counts, Counts { total: 2, unread: 1, unseen: 1 });
 }
+
+mod together;

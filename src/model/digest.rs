@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::clock::Millis;
-use crate::model::quiet_hours::DEFAULT_ZONE;
+use crate::model::quiet_hours::{DAYS, DEFAULT_ZONE, clock_time};
 use crate::model::zone::{Occurrence, date_at, days_after, instant_of, zone};
 
 /// When what gathers for a person and a category goes out as one.
@@ -38,6 +38,25 @@ pub enum Digest {
         /// 0 for Monday.
         weekday: u8,
     },
+}
+
+impl Digest {
+    /// What kind it is, in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Digest::Off => "no".to_owned(),
+            Digest::Fixed { window_seconds } => format!("{window_seconds} s"),
+            Digest::Sliding { window_seconds, max_seconds } => {
+                format!("{window_seconds} s (at most {max_seconds} s)")
+            }
+            Digest::Hourly => "hourly".to_owned(),
+            Digest::Daily { at } => format!("daily {}", clock_time(*at)),
+            Digest::Weekly { at, weekday } => {
+                let day = DAYS.get(usize::from(*weekday)).copied().unwrap_or_default();
+                format!("weekly {day} {}", clock_time(*at))
+            }
+        }
+    }
 }
 
 /// The longest window: 31 days.

@@ -106,8 +106,8 @@ pub struct TemplateUse {
     pub locale: Option<String>,
 }
 
-/// The most bytes in a dedupe, collapse or digest key.
-pub const KEY_BYTES_MAX: usize = 256;
+/// The most characters in a dedupe, collapse or digest key.
+pub const KEY_CHARS_MAX: usize = 256;
 /// The most characters in a title.
 pub const TITLE_CHARS_MAX: usize = 256;
 /// The most bytes in a message.

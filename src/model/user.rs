@@ -58,6 +58,19 @@ pub fn check_email(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+impl User {
+    /// A person of whom nothing is known but the id.
+    pub fn named(id: &str) -> User {
+        User { id: id.to_owned(), ..User::default() }
+    }
+
+    /// The zone that the person's clocks show, where anything says so: their own, or that of their quiet hours.
+    pub fn home(&self) -> Option<&str> {
+        let of_quiet_hours = || self.preferences.as_ref()?.quiet_hours.timezone.as_deref();
+        self.timezone.as_deref().or_else(of_quiet_hours)
+    }
+}
+
 /// Why `text` is not a phone number in E.164 (ITU-T E.164: a plus sign and 7 to 15 digits, no leading zero).
 pub fn check_phone(text: &str) -> Result<(), String> {
     let digits = text.strip_prefix('+').unwrap_or("");

@@ -63,6 +63,13 @@ fn nearest_zone(name: &str) -> Option<String> {
         .map(|(_, known)| known)
 }
 
+/// What the clocks of a zone show at an instant, in few words; those of UTC where the zone is not known.
+pub fn shown(name: Option<&str>, at: Millis) -> String {
+    let zone = name.and_then(zone).unwrap_or(TimeZone::UTC);
+    let at = Timestamp::from_millisecond(at).unwrap_or_default();
+    zone.to_datetime(at).strftime("%b %-d, %H:%M").to_string()
+}
+
 /// The local date at `now`.
 pub(super) fn date_at(zone: &TimeZone, now: Millis) -> Option<Date> {
     Some(zone.to_datetime(Timestamp::from_millisecond(now).ok()?).date())

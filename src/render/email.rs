@@ -119,7 +119,7 @@ impl Renderer {
         self.email_body(view, None, None)
     }
 
-    fn email_body(
+    pub(super) fn email_body(
         &self,
         view: &EmailView<'_>,
         html: Option<&str>,
@@ -182,7 +182,7 @@ fn paragraphs(message: &str) -> Vec<Vec<&str>> {
 }
 
 /// True for a URL that may stand in a link: one that opens a page or a mail, and runs nothing.
-fn may_link(url: &str) -> bool {
+pub(super) fn may_link(url: &str) -> bool {
     let known =
         |scheme: &str| ["http", "https", "mailto"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     let plain = !url.chars().any(|c| c.is_control() || c.is_whitespace());

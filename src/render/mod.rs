@@ -7,6 +7,7 @@
 //! **Rendering is CPU work**: tens of microseconds for an ordinary template, and by the bounds below at most in the
 //! order of a second for a hostile one. [`Loaded::is_heavy`] says what belongs off the async threads.
 
+mod digest;
 mod email;
 mod helpers;
 mod limit;
@@ -26,6 +27,7 @@ use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::template::{Part, Template, Texts};
 
+pub use digest::{DigestBody, DigestItem, DigestView};
 pub use email::{Composed, EmailBody, EmailView, HTML_BYTES_MAX};
 pub use helpers::Reader;
 use limit::LimitedText;
@@ -73,6 +75,7 @@ pub struct Renderer {
     text: Handlebars<'static>,
     html: Handlebars<'static>,
     layout: email::Layout,
+    digest: digest::Layout,
     built_in: BTreeMap<String, Arc<Loaded>>,
     /// Those that are asked for by name: what is stored, and what is built in where nothing of that name is.
     templates: ArcSwap<BTreeMap<String, Arc<Loaded>>>,
@@ -87,6 +90,7 @@ impl Renderer {
         let failed =
             |template: &str, detail: String| RenderError::Failed { template: template.to_owned(), detail };
         let layout = email::Layout::compile().map_err(|refusal| failed("layout", refusal.to_string()))?;
+        let digest = digest::Layout::compile().map_err(|refusal| failed("digest", refusal.to_string()))?;
         let mut built_in = BTreeMap::new();
         for template in Template::built_in() {
             let name = template.name.clone();
@@ -97,6 +101,7 @@ impl Renderer {
             text: handlebars(Kind::Text),
             html: handlebars(Kind::Html),
             layout,
+            digest,
             templates: ArcSwap::from_pointee(built_in.clone()),
             built_in,
         })

@@ -9,13 +9,17 @@ use uuid::Uuid;
 
 use super::codec::Record;
 use super::error::{Answer, StoreError};
-use super::keys;
+use super::inbox::{self, Marks};
+use super::open::Store;
 use super::outbox::{Due, Lane, Waits};
 use super::txn::Txn;
 use super::view::Read;
+use super::{categories, keys, notifications, users};
 use crate::clock::Millis;
+use crate::model::category::Category;
 use crate::model::channel::Channel;
-use crate::model::notification::Priority;
+use crate::model::notification::{Accepted, Priority};
+use crate::model::user::User;
 
 /// The most that leaves in one message; what waits beyond it leaves in the next.
 pub const MEMBERS_MAX: usize = 1_000;
@@ -82,6 +86,19 @@ pub struct Group {
     pub priority: Priority,
     /// The id of its line in the due index, and of its message once it is sealed.
     pub key: Uuid,
+    /// How often its message has been attempted.
+    pub attempts: u32,
+}
+
+/// A delivery that waits in a group, with what it is planned by.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its notification.
+    pub accepted: Accepted,
+    /// What is said of the notification's category.
+    pub category: Option<Category>,
+    /// The marks of its inbox line.
+    pub marks: Marks,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,6 +107,7 @@ struct GroupV1 {
     opened_at: Millis,
     priority: u8,
     key: [u8; 16],
+    attempts: u32,
 }
 
 impl Record for GroupV1 {
@@ -104,6 +122,7 @@ impl From<GroupV1> for Group {
             opened_at: stored.opened_at,
             priority: keys::priority_of(stored.priority).unwrap_or_default(),
             key: Uuid::from_bytes(stored.key),
+            attempts: stored.attempts,
         }
     }
 }
@@ -122,6 +141,7 @@ impl Record for MemberV1 {
 fn line(user: &str, channel: Channel, id: GroupId, group: &Group) -> Due {
     Due {
         waits: Waits::AsGroup { user: user.to_owned(), group: id },
+        attempts: group.attempts,
         ..Due::new(Lane::Channel(channel), group.at, group.priority, group.key)
     }
 }
@@ -142,7 +162,7 @@ impl Txn<'_> {
     pub fn groups(&self, user: &str) -> Answer<Vec<(Channel, GroupId, Group)>> {
         let from = keys::held_by(keys::GROUP, user, None);
         let mut groups = Vec::new();
-        self.scan(&from, &after(&from), false, &mut |key, value| {
+        self.scan(&from, &keys::after(&from), false, &mut |key, value| {
             if let Some((channel, id)) = keys::read_group(key) {
                 groups.push((channel, id, self.open_value::<GroupV1>(key, value)?.into()));
             }
@@ -172,6 +192,7 @@ impl Txn<'_> {
             opened_at: group.opened_at,
             priority: keys::priority_byte(group.priority),
             key: *group.key.as_bytes(),
+            attempts: group.attempts,
         };
         self.put(keys::group(user, channel, id), &stored);
     }
@@ -215,6 +236,14 @@ impl Txn<'_> {
         members(self, user, channel, id, limit)
     }
 
+    /// A person and what waits in one of their groups, the oldest first, at most [`MEMBERS_MAX`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn waiting(&self, user: &str, channel: Channel, id: GroupId) -> Answer<(User, Vec<Member>)> {
+        waiting(self, user, channel, id)
+    }
+
     /// Makes `members` of a group one message, due at `now`: nothing joins it any more, and `message` is its id.
     pub fn seal(
         &mut self,
@@ -229,7 +258,7 @@ impl Txn<'_> {
         for member in members {
             self.join_group(user, channel, *member, id);
         }
-        let group = Group { at: now, opened_at: now, priority, key: message };
+        let group = Group { at: now, opened_at: now, priority, key: message, attempts: 0 };
         self.put_group(user, channel, id, None, &group);
     }
 
@@ -243,7 +272,7 @@ impl Txn<'_> {
         }
         let from = keys::held_by(keys::HELD, user, None);
         let mut found = Vec::new();
-        self.scan(&from, &after(&from), false, &mut |key, _| {
+        self.scan(&from, &keys::after(&from), false, &mut |key, _| {
             found.push(key.to_vec());
             Ok(true)
         })?;
@@ -254,17 +283,33 @@ impl Txn<'_> {
     }
 }
 
+impl Store {
+    /// A person and what waits in one of their groups, the oldest first, at most [`MEMBERS_MAX`].
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn waiting(&self, user: &str, channel: Channel, id: GroupId) -> Answer<(User, Vec<Member>)> {
+        let user = user.to_owned();
+        self.read(move |view| waiting(view, &user, channel, id)).await
+    }
+}
+
+fn waiting(read: &impl Read, user: &str, channel: Channel, id: GroupId) -> Answer<(User, Vec<Member>)> {
+    let mut waiting = Vec::new();
+    for key in members(read, user, channel, id, MEMBERS_MAX)? {
+        let Some(accepted) = notifications::get(read, key)? else { continue };
+        let marks = inbox::marks(read, user, accepted.offset)?;
+        let category = categories::get(read, &accepted.notification.category)?;
+        waiting.push(Member { accepted, category, marks });
+    }
+    Ok((users::get(read, user)?.unwrap_or_else(|| User::named(user)), waiting))
+}
+
 /// What waits in a group, the oldest first.
-pub(super) fn members(
-    read: &impl Read,
-    user: &str,
-    channel: Channel,
-    id: GroupId,
-    limit: usize,
-) -> Answer<Vec<Uuid>> {
+fn members(read: &impl Read, user: &str, channel: Channel, id: GroupId, limit: usize) -> Answer<Vec<Uuid>> {
     let from = keys::held_by(keys::HELD, user, Some(channel));
     let mut members = Vec::new();
-    read.scan(&from, &after(&from), false, &mut |key, value| {
+    read.scan(&from, &keys::after(&from), false, &mut |key, value| {
         let stored: MemberV1 = read.open_value(key, value)?;
         if stored.group == id.0
             && let Some(notification) = key.last_chunk::<16>()
@@ -274,13 +319,6 @@ pub(super) fn members(
         Ok(members.len() < limit)
     })?;
     Ok(members)
-}
-
-/// The end of all keys that begin with `prefix`.
-fn after(prefix: &[u8]) -> Vec<u8> {
-    let mut end = prefix.to_vec();
-    end.extend_from_slice(&[0xff; 18]);
-    end
 }
 
 #[cfg(test)]
@@ -301,8 +339,8 @@ mod tests {
     /// These bytes are on people's disks: a changed shape wants a new version.
     #[test]
     fn groups_and_members_keep_their_bytes() {
-        let group = GroupV1 { at: 3, opened_at: 1, priority: 2, key: [7; 16] };
-        assert_eq!(encode(&group), [vec![1, 6, 2, 2], vec![7; 16]].concat());
+        let group = GroupV1 { at: 3, opened_at: 1, priority: 2, key: [7; 16], attempts: 4 };
+        assert_eq!(encode(&group), [vec![1, 6, 2, 2], vec![7; 16], vec![4]].concat());
         assert_eq!(encode(&MemberV1 { group: [9; 8] }), [vec![1], vec![9; 8]].concat());
     }
 }

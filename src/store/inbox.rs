@@ -232,6 +232,12 @@ fn head(read: &impl Read, user: &str) -> Answer<Head> {
     }
 }
 
+/// The marks of a line; none where there is no such line.
+pub(super) fn marks(read: &impl Read, user: &str, offset: u64) -> Answer<Marks> {
+    let line: Option<LineV1> = read.get(&keys::inbox_line(user, offset))?;
+    Ok(line.map_or_else(Marks::default, |line| line.marks()))
+}
+
 impl Store {
     /// Where a person's inbox stands.
     ///
@@ -323,8 +329,7 @@ impl Store {
             let user_id = &accepted.notification.user_id;
             let user =
                 users::get(view, user_id)?.unwrap_or_else(|| User { id: user_id.clone(), ..User::default() });
-            let line: Option<LineV1> = view.get(&keys::inbox_line(user_id, accepted.offset))?;
-            let marks = line.map_or_else(Marks::default, |line| line.marks());
+            let marks = marks(view, user_id, accepted.offset)?;
             let category = categories::get(view, &accepted.notification.category)?;
             Ok(Some((accepted, user, category, marks)))
         })

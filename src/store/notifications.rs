@@ -7,6 +7,7 @@ use super::codec::Record;
 use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
+use super::recent::Word;
 use super::records::NotificationV2;
 use super::sends;
 use super::txn::Txn;
@@ -160,6 +161,12 @@ impl Txn<'_> {
             self.remove_due(&due);
         }
         self.remove_events(key)?;
+        let n = &accepted.notification;
+        let words =
+            [n.dedupe_key.as_deref().map(Word::Dedupe), n.collapse_key.as_deref().map(Word::Collapse)];
+        for word in words.into_iter().flatten() {
+            self.forget_latest(&n.user_id, word, key)?;
+        }
         if let Some(id) = &accepted.notification.given_id {
             self.remove_short(keys::named(keys::GIVEN_ID, id.as_bytes()));
         }

@@ -1,0 +1,196 @@
+//! One message for many notifications: a sealed group is planned again, rendered, sent, and each that was in it told.
+
+use super::deliver::{after_attempt, event, rand_unit};
+use super::release::{Release, release};
+use super::{Engine, Rules};
+use crate::clock::Millis;
+use crate::model::channel::Channel;
+use crate::model::delivery::{Reason, Status};
+use crate::model::message::Message;
+use crate::model::notification::Accepted;
+use crate::model::user::User;
+use crate::model::zone::shown;
+use crate::render::{DigestItem, DigestView};
+use crate::store::StoreError;
+use crate::store::attempts::Event;
+use crate::store::captures::Capture;
+use crate::store::holds::{Group, GroupId, Member};
+use crate::store::outbox::Due;
+
+/// A group as planning it again leaves it.
+#[derive(Default)]
+struct Sorted {
+    to: String,
+    send: Vec<Accepted>,
+    skip: Vec<(Accepted, Event)>,
+    /// Until when all of it has to wait, and what says so.
+    wait: Option<Event>,
+}
+
+impl Engine {
+    /// Sends a sealed group as one message.
+    pub(super) async fn send_group(
+        &self,
+        channel: Channel,
+        due: &Due,
+        user: &str,
+        id: GroupId,
+    ) -> Result<(), StoreError> {
+        let (rules, now) = (self.shared.rules.load_full(), self.now());
+        let (person, members) = self.shared.store.waiting(user, channel, id).await?;
+        let mut sorted = sort(members, &person, channel, &rules, now);
+        let (outcome, capture) = match (sorted.wait.take(), sorted.send.is_empty()) {
+            (Some(wait), _) => (Some(wait), None),
+            (None, true) => (None, None),
+            (None, false) => {
+                let (event, capture) = self.attempt_group(channel, due, &person, &sorted, &rules).await;
+                (Some(event), capture)
+            }
+        };
+        self.settle_group(due, (user.to_owned(), channel, id), sorted, outcome, capture).await
+    }
+
+    async fn attempt_group(
+        &self,
+        channel: Channel,
+        due: &Due,
+        person: &User,
+        sorted: &Sorted,
+        rules: &Rules,
+    ) -> (Event, Option<Capture>) {
+        let message = match self.compose_group(channel, due, person, sorted, rules) {
+            Ok(message) => message,
+            Err(error) => {
+                let reason = Some(Reason::TemplateError);
+                return (event(channel, self.now(), Status::Failed, reason, Some(error)), None);
+            }
+        };
+        let (outcome, capture) = self.make_attempt(channel, message, rules).await;
+        let mut event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
+        let together = format!("one message for {}", sorted.send.len());
+        event.detail = Some(match event.detail {
+            Some(detail) => format!("{together}: {detail}"),
+            None => together,
+        });
+        (event, capture)
+    }
+
+    fn compose_group(
+        &self,
+        channel: Channel,
+        due: &Due,
+        person: &User,
+        sorted: &Sorted,
+        rules: &Rules,
+    ) -> Result<Message, String> {
+        let items = sorted.send.iter().map(|accepted| {
+            let n = &accepted.notification;
+            DigestItem {
+                title: &n.title,
+                message: &n.message,
+                category: &n.category,
+                priority: n.priority.name(),
+                time: shown(person.timezone.as_deref(), accepted.accepted_at),
+                url: n.action.as_ref().map(|action| action.url.as_str()),
+            }
+        });
+        let view =
+            DigestView { items: items.collect(), user_id: &person.id, base_url: rules.base_url.as_deref() };
+        let body = self.shared.renderer.digest(&view).map_err(|error| error.to_string())?;
+        let (text, html) = match channel {
+            Channel::Email => (body.email.text, Some(body.email.html)),
+            Channel::InApp | Channel::BrowserPush | Channel::Sms | Channel::Webhook => (body.brief, None),
+        };
+        Ok(Message {
+            delivery_id: format!("{}.{channel}", due.key),
+            notification_id: due.key.to_string(),
+            user_id: person.id.clone(),
+            to: sorted.to.clone(),
+            title: body.title,
+            text,
+            html,
+            at_ms: due.at,
+        })
+    }
+
+    /// Records what came of a group: an event for each, and its line moved or ended. One commit.
+    async fn settle_group(
+        &self,
+        due: &Due,
+        (user, channel, id): (String, Channel, GroupId),
+        sorted: Sorted,
+        outcome: Option<Event>,
+        capture: Option<Capture>,
+    ) -> Result<(), StoreError> {
+        let (shared, due) = (self.shared.clone(), due.clone());
+        let told: Vec<_> = sorted.send.iter().map(|accepted| accepted.key).collect();
+        self.shared
+            .store
+            .commit(move |txn| {
+                let mut events: Vec<_> =
+                    sorted.skip.into_iter().map(|(accepted, event)| (accepted.key, event)).collect();
+                let mut moved_to = None;
+                if let Some(event) = outcome {
+                    moved_to = event.not_before.map(|at| (at, due.attempts + u32::from(event.attempt)));
+                    events.extend(told.into_iter().map(|key| (key, event.clone())));
+                }
+                let before = txn.group(&user, channel, id)?;
+                match (&before, moved_to) {
+                    (Some(group), Some((at, attempts))) => {
+                        let moved = Group { at, attempts, ..group.clone() };
+                        txn.put_group(&user, channel, id, before.as_ref(), &moved);
+                    }
+                    (Some(_), None) => txn.end_group(&user, channel, id)?,
+                    (None, _) => {}
+                }
+                for (key, event) in &events {
+                    // Withdrawn while it was under way: what has left has left, and that is told; the rest is moot.
+                    let there = txn.group_of(&user, channel, *key)? == Some(id);
+                    if !there && event.status != Status::Sent && event.status != Status::Delivered {
+                        continue;
+                    }
+                    if event.not_before.is_none() {
+                        txn.leave_group(&user, channel, *key);
+                    }
+                    txn.push_event(*key, event)?;
+                }
+                if let Some(capture) = &capture {
+                    txn.put_capture(capture);
+                }
+                txn.after(move || {
+                    for (key, event) in &events {
+                        shared.metrics.delivery(channel, event.status, event.reason);
+                        shared.waiting.ring(*key);
+                    }
+                    if moved_to.is_some() {
+                        shared.wake.notify_one();
+                    }
+                });
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Plans each again: one that may not leave any more is taken out; if one has to wait, so has the message.
+fn sort(members: Vec<Member>, person: &User, channel: Channel, rules: &Rules, now: Millis) -> Sorted {
+    let mut sorted = Sorted::default();
+    for Member { accepted, category, marks } in members {
+        match release(&accepted, (person, category.as_ref()), marks, channel, rules, now) {
+            Release::Send { to } => {
+                sorted.to = to;
+                sorted.send.push(accepted);
+            }
+            Release::Skip { status, reason, because } => {
+                sorted.skip.push((accepted, event(channel, now, status, Some(reason), because)));
+            }
+            Release::Wait { until, reason, because, .. } => {
+                let mut held = event(channel, now, Status::Deferred, Some(reason), Some(because));
+                held.not_before = Some(until);
+                sorted.wait = Some(held);
+                sorted.send.push(accepted);
+            }
+        }
+    }
+    sorted
+}
