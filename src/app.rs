@@ -256,11 +256,11 @@ impl App {
         };
         let routes = TowerToHyperService::new(warp::service(api::routes(self.api.clone())));
         let service = service_fn(move |request| {
-            let (refused, routes) = (api::refuse_early(&request), routes.clone());
+            let (admitted, routes) = (api::admit(request), routes.clone());
             async move {
-                match refused {
-                    Some(answer) => Ok(answer),
-                    None => routes.call(request).await,
+                match admitted {
+                    Ok(request) => routes.call(request).await,
+                    Err(refusal) => Ok(refusal),
                 }
             }
         });

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use ring::digest;
@@ -24,7 +24,7 @@ use crate::store::StoreError;
 use crate::store::idempotency::{Kept, Slot};
 
 /// The header that carries the key.
-pub const HEADER: &str = "idempotency-key";
+pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key.
 const KEY_BYTES_MAX: usize = 255;
 
@@ -80,7 +80,7 @@ pub fn fingerprint(parts: &[&[u8]]) -> [u8; 16] {
 
 /// By what a request with a key is recognised, and what seals its answer.
 fn slot_of(call: &Call) -> Result<(Slot, Seal), Problem> {
-    let key = call.header(HEADER).unwrap_or("").to_owned();
+    let key = call.header(HEADER.as_str()).unwrap_or("").to_owned();
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
         return Err(Problem::bad_request(format!(
             "Idempotency-Key must have 1 to {KEY_BYTES_MAX} visible characters"
@@ -120,7 +120,7 @@ impl Streamed {
     /// # Errors
     /// 400 for a bad key, 401 without a valid token, 409 while the same request runs.
     pub async fn of(call: &Call) -> Result<Option<Streamed>, Problem> {
-        if !call.headers.contains_key(HEADER) {
+        if !call.headers.contains_key(&HEADER) {
             return Ok(None);
         }
         let (slot, seal) = slot_of(call)?;

@@ -54,7 +54,7 @@ use crate::outbound::Outbound;
 use crate::supervise::Supervisor;
 use crate::ws;
 
-pub use route::{refuse_early, routes};
+pub use route::{admit, routes};
 pub use watch::HubWatcher;
 
 /// Bounds at this door.

@@ -32,7 +32,7 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     let body = call.json().await?;
     let submission = match inbound(&call.api, &body).await? {
         Inbound::One(submission) => submission,
-        Inbound::Many(submission, target) => return sends::create(call, submission, target).await,
+        Inbound::Many(submission, target) => return Box::pin(sends::create(call, submission, target)).await,
     };
     let keep = call.slotted.take().map(keep_one);
     let taken = call.api.engine.accept(vec![submission], keep).await?;

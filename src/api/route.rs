@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use http::Method;
 use http::header::{EXPECT, HOST};
-use hyper::upgrade::OnUpgrade;
+use http::request::Parts;
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tokio::sync::oneshot;
 use warp::Filter;
@@ -23,14 +24,15 @@ use super::{
     topics, users, workflow_events,
 };
 
-/// Runs the handler of the request's method, or answers 405 with the methods that there are.
+/// Runs the handler of the request's method, or answers 405 with the methods that there are. Each handler's future has a
+/// box of its own: without, every request would carry room for the largest of them.
 macro_rules! on {
     ($call:expr, $($method:ident => $handler:expr),+ $(,)?) => {{
         let call = $call;
         match call.method {
-            $(Method::$method => $handler(call).await,)+
+            $(Method::$method => Box::pin($handler(call)).await,)+
             // A HEAD is a GET whose body hyper leaves out.
-            $(Method::HEAD if stringify!($method) == "GET" => $handler(call).await,)+
+            $(Method::HEAD if stringify!($method) == "GET" => Box::pin($handler(call)).await,)+
             _ => {
                 let allowed: &[&str] = &[$(stringify!($method)),+];
                 let head = if allowed.contains(&"GET") { ", HEAD" } else { "" };
@@ -40,43 +42,60 @@ macro_rules! on {
     }};
 }
 
-/// What is refused before it is a request to any path: those without one, and HTTP/1.1 without a host (RFC 9112,
-/// section 3.2).
-pub fn refuse_early<B>(request: &http::Request<B>) -> Option<Response> {
+/// A request without its body. It travels beside warp's filters: from a filter one only gets copies.
+#[derive(Clone)]
+struct Head(Arc<Mutex<Option<Parts>>>);
+
+/// Makes a request ready for [`routes`], or refuses what is a request to no path at all: one without a path, and
+/// HTTP/1.1 without a host (RFC 9112, section 3.2).
+///
+/// # Errors
+/// The refusal.
+#[expect(clippy::result_large_err, reason = "it is an answer as much as an error, and is moved once")]
+pub fn admit<B>(request: http::Request<B>) -> Result<http::Request<B>, Response> {
     let problem = if request.method() == Method::CONNECT || request.uri().path_and_query().is_none() {
         Problem::method_not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE")
     } else if request.version() == http::Version::HTTP_11 && !request.headers().contains_key(HOST) {
         Problem::bad_request("an HTTP/1.1 request needs a Host header")
     } else {
-        return None;
+        let (head, body) = request.into_parts();
+        let mut request = http::Request::new(body);
+        request.extensions_mut().insert(Head(Arc::new(Mutex::new(Some(head)))));
+        return Ok(request);
     };
-    Some(problem.into_response())
+    Err(problem.into_response())
 }
 
-/// Every route, as one filter that takes any request.
+/// Every route, as one filter that takes any request that [`admit`] let in.
 pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
-    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::any()
-        .and(warp::method())
-        .and(warp::path::full())
-        .and(query)
-        .and(warp::header::headers_cloned())
-        .and(warp::ext::optional::<OnUpgrade>())
+    warp::ext::get::<Head>()
         .and(warp::body::stream())
-        .map(move |method, path: warp::path::FullPath, query, headers, upgrade, body| Call {
-            api: api.clone(),
-            method,
-            path: path.as_str().to_owned(),
-            query,
-            headers,
-            upgrade,
-            body: Body::new(body),
-            slotted: None,
+        .map(move |head: Head, body| {
+            let head = head.0.lock().take();
+            head.map(|head| call(api.clone(), head, Body::new(body)))
         })
-        .then(answer)
+        .then(|call: Option<Call>| async {
+            match call {
+                Some(call) => answer(call).await,
+                None => Problem::not_found("path").into_response(),
+            }
+        })
         .recover(|_| async { Ok::<_, Infallible>(Problem::not_found("path").into_response()) })
         .unify()
         .boxed()
+}
+
+fn call(api: Arc<Api>, mut head: Parts, body: Body) -> Call {
+    Call {
+        api,
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        upgrade: head.extensions.remove(),
+        headers: head.headers,
+        body,
+        slotted: None,
+    }
 }
 
 async fn answer(call: Call) -> Response {
@@ -104,7 +123,7 @@ async fn run(call: Call) -> Result<Response, Problem> {
     let reads = call.method == Method::GET || call.method == Method::HEAD;
     // Accepting a notification is one commit with all that belongs to it, so nothing can stay undone; and it is what the
     // server does most, so it is spared the task.
-    let accepts = call.path == "/v1/notifications" && !call.headers.contains_key(idempotent::HEADER);
+    let accepts = call.path == "/v1/notifications" && !call.headers.contains_key(&idempotent::HEADER);
     if reads || accepts {
         return dispatch(call).await;
     }
@@ -122,7 +141,7 @@ async fn run(call: Call) -> Result<Response, Problem> {
 async fn dispatch(call: Call) -> Result<Response, Problem> {
     // What is too large to be read before it is handled looks after its key itself.
     let whole = !(call.path == batch::PATH && ndjson::is_ndjson(&call));
-    if whole && call.method == Method::POST && call.headers.contains_key(idempotent::HEADER) {
+    if whole && call.method == Method::POST && call.headers.contains_key(&idempotent::HEADER) {
         return idempotent::once(call, |call| Box::pin(handle(call))).await;
     }
     handle(call).await

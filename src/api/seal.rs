@@ -7,9 +7,9 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// What opens one kept answer.
+/// What opens one kept answer. The cipher's key is large, and few of the requests that have room for one use it.
 #[derive(Clone)]
-pub struct Seal(LessSafeKey);
+pub struct Seal(Box<LessSafeKey>);
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -27,7 +27,8 @@ impl Seal {
         context.update(token.as_bytes());
         context.update(idempotency_key.as_bytes());
         let key = UnboundKey::new(&AES_256_GCM, context.finish().as_ref());
-        Seal(LessSafeKey::new(key.expect("SHA-256 has the 32 bytes that the cipher wants")))
+        let key = key.expect("SHA-256 has the 32 bytes that the cipher wants");
+        Seal(Box::new(LessSafeKey::new(key)))
     }
 
     /// `text`, sealed.

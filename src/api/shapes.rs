@@ -12,9 +12,13 @@ use crate::model::delivery::Status;
 use crate::model::notification::{Accepted, Action};
 use crate::store::users::Page;
 
+/// Room for most answers, so that they need not be moved while they grow.
+const TEXT_BYTES: usize = 512;
+
 /// JSON with a status.
 pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
-    let text = serde_json::to_vec(body).expect("a JSON value always becomes text");
+    let mut text = Vec::with_capacity(TEXT_BYTES);
+    serde_json::to_writer(&mut text, body).expect("a JSON value always becomes text");
     raw_json(status, text)
 }
 

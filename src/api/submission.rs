@@ -142,7 +142,7 @@ fn notification(
 
 /// A title is one line: what would break it becomes a space.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.replace(char::is_control, " ")
 }
 
 fn read_action(fields: &mut Fields<'_>) -> Option<Action> {

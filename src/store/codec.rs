@@ -49,8 +49,11 @@ pub enum CodecError {
 /// The most bytes that a record may decode to: far above any bound at the doors, far below what would hurt.
 const DECODED_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Room for most records, so that they need not be moved while they grow.
+const RECORD_BYTES: usize = 384;
+
 pub(super) fn encode<R: Record>(record: &R) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
+    let mut bytes = Vec::with_capacity(RECORD_BYTES);
     bytes.push(R::VERSION);
     bincode::serde::encode_into_std_write(record, &mut bytes, bincode::config::standard())
         .expect("a record of plain fields always encodes into memory");
