@@ -1,5 +1,7 @@
 //! Every metric, typed, and the text that Prometheus reads: OpenMetrics 1.0, or the older text format 0.0.4.
 
+use std::sync::OnceLock;
+
 use prometheus_client::encoding::{EncodeLabelSet, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +18,34 @@ pub struct DeliveryLabels {
     channel: &'static str,
     status: &'static str,
     reason: &'static str,
+}
+
+/// The counters of deliveries, each looked up once: every accepted notification counts on several of them.
+struct Deliveries {
+    family: Family<DeliveryLabels, Counter>,
+    found: Box<[OnceLock<Counter>]>,
+}
+
+impl Deliveries {
+    /// Every reason, and none.
+    const REASONS: usize = Reason::ALL.len() + 1;
+
+    fn new() -> Deliveries {
+        let combinations = Channel::ALL.len() * Status::ALL.len() * Deliveries::REASONS;
+        let found = std::iter::repeat_with(OnceLock::new).take(combinations).collect();
+        Deliveries { family: Family::default(), found }
+    }
+
+    fn count(&self, channel: Channel, status: Status, reason: Option<Reason>) {
+        let look = || {
+            let reason = reason.map_or("", Reason::name);
+            let labels = DeliveryLabels { channel: channel.name(), status: status.name(), reason };
+            self.family.get_or_create_owned(&labels)
+        };
+        let reason = reason.map_or(0, |reason| 1 + reason as usize);
+        let place = (channel as usize * Status::ALL.len() + status as usize) * Deliveries::REASONS + reason;
+        self.found[place].get_or_init(look).inc();
+    }
 }
 
 /// How a request was answered.
@@ -54,7 +84,7 @@ pub struct Readings {
 pub struct Metrics {
     registry: Registry,
     notifications: Counter,
-    deliveries: Family<DeliveryLabels, Counter>,
+    deliveries: Deliveries,
     attempt_seconds: Family<ChannelLabels, Histogram>,
     requests: Family<RequestLabels, Counter>,
     connections: Gauge,
@@ -81,7 +111,7 @@ impl Metrics {
         let mut metrics = Metrics {
             registry: Registry::with_prefix("belfry"),
             notifications: Counter::default(),
-            deliveries: Family::default(),
+            deliveries: Deliveries::new(),
             attempt_seconds,
             requests: Family::default(),
             connections: Gauge::default(),
@@ -102,7 +132,7 @@ impl Metrics {
         registry.register(
             "deliveries",
             "Deliveries that came to stand somewhere, by channel, status and reason",
-            self.deliveries.clone(),
+            self.deliveries.family.clone(),
         );
         registry.register_with_unit(
             "attempt_duration",
@@ -136,12 +166,7 @@ impl Metrics {
 
     /// A delivery came to stand somewhere.
     pub fn delivery(&self, channel: Channel, status: Status, reason: Option<Reason>) {
-        let labels = DeliveryLabels {
-            channel: channel.name(),
-            status: status.name(),
-            reason: reason.map_or("", Reason::name),
-        };
-        self.deliveries.get_or_create(&labels).inc();
+        self.deliveries.count(channel, status, reason);
     }
 
     /// An attempt took that long.
