@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,6 +22,23 @@ pub struct Supervisor {
     tasks: TaskTracker,
     stopping: CancellationToken,
     broken: CancellationToken,
+}
+
+/// The way from a thread of its own back to the tasks.
+#[derive(Clone, Debug)]
+pub struct Ashore {
+    supervisor: Supervisor,
+    runtime: Option<Handle>,
+}
+
+impl Ashore {
+    /// Runs `work` as a task. Whom it wakes, it wakes from among the tasks, which costs no system call for each. Where
+    /// this way was made outside of a runtime, `work` runs right here.
+    pub fn run(&self, name: &'static str, work: impl FnOnce() + Send + 'static) {
+        let Some(runtime) = &self.runtime else { return work() };
+        let _entered = runtime.enter();
+        self.supervisor.spawn(name, async move { work() });
+    }
 }
 
 impl Supervisor {
@@ -103,6 +121,11 @@ impl Supervisor {
         Ok(())
     }
 
+    /// A way for such a thread to run something as a task, on the runtime that this is called on.
+    pub fn ashore(&self) -> Ashore {
+        Ashore { supervisor: self.clone(), runtime: Handle::try_current().ok() }
+    }
+
     /// Completes once the process has been asked to stop. Long-lived tasks select on it.
     pub fn stopping(&self) -> CancellationToken {
         self.stopping.clone()
@@ -163,6 +186,24 @@ mod tests {
         assert!(supervisor.drained(Duration::from_secs(60)).await);
         assert_eq!(runs.load(Ordering::SeqCst), 3);
         assert!(!supervisor.broken().is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn what_a_thread_sends_ashore_runs_as_a_task() {
+        let (supervisor, (say, heard)) = (Supervisor::new(), tokio::sync::oneshot::channel());
+        let ashore = supervisor.ashore();
+        let name = || std::thread::current().name().map(str::to_owned);
+        let work = move || ashore.run("test", move || say.send(name()).expect("it is heard"));
+        supervisor.thread("a thread of its own", work).expect("a thread");
+        assert_ne!(heard.await.expect("it runs").as_deref(), Some("a thread of its own"));
+    }
+
+    #[test]
+    fn without_a_runtime_it_runs_at_once() {
+        let ran = Arc::new(AtomicU32::new(0));
+        let counted = ran.clone();
+        Supervisor::new().ashore().run("test", move || counted.store(1, Ordering::SeqCst));
+        assert_eq!(ran.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]

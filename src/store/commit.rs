@@ -14,6 +14,7 @@ use super::heads::Heads;
 use super::keys;
 use super::queue::{Receiver, Sender, queue};
 use super::txn::{After, Changes, Txn};
+use crate::supervise::Ashore;
 
 /// Functions in one group. More only adds latency: the flush costs the same, the answers come later.
 const GROUP_LEN_MAX: usize = 128;
@@ -103,12 +104,17 @@ pub(super) struct Writer {
 
 impl Writer {
     /// The way to a writer, and the writer's own loop, to be run on a thread.
-    pub(super) fn new(tree: sled::Tree, log: File, groups: u64) -> (Writer, impl FnOnce() + Send + 'static) {
+    pub(super) fn new(
+        tree: sled::Tree,
+        log: File,
+        groups: u64,
+        ashore: Ashore,
+    ) -> (Writer, impl FnOnce() + Send + 'static) {
         let (jobs, waiting) = queue(WAITING_LEN_MAX);
         let writer = Writer { jobs, broken: Arc::default(), figures: Arc::default() };
         writer.figures.durable.store(groups, Ordering::Release);
         let (broken, figures) = (writer.broken.clone(), writer.figures.clone());
-        (writer, move || write_groups(waiting, &tree, &log, &broken, &figures))
+        (writer, move || write_groups(waiting, &tree, &log, &broken, &figures, &ashore))
     }
 
     /// Runs `work` in the next group and answers once the group is durable.
@@ -150,6 +156,7 @@ fn write_groups(
     log: &File,
     broken: &RwLock<Option<Arc<str>>>,
     figures: &WriterFigures,
+    ashore: &Ashore,
 ) {
     let mut jobs = Vec::with_capacity(GROUP_LEN_MAX);
     let heads = Heads::default();
@@ -177,9 +184,10 @@ fn write_groups(
             }
         }
         waiting.answering(jobs.len());
-        for job in jobs.drain(..) {
-            job.finish(written.clone());
-        }
+        // Answered in one go: answering one by one from here would wake the async threads, and be put aside for them,
+        // over and over.
+        let answered = std::mem::replace(&mut jobs, Vec::with_capacity(GROUP_LEN_MAX));
+        ashore.run("store-answers", move || answered.into_iter().for_each(|job| job.finish(written.clone())));
     }
 }
 

@@ -189,7 +189,7 @@ impl Store {
         if known != Some(marked) {
             write_marker(&options.path, marked)?;
         }
-        let (writer, run) = Writer::new((*tree).clone(), log, groups);
+        let (writer, run) = Writer::new((*tree).clone(), log, groups, supervisor.ashore());
         supervisor.thread("store-writer", run).map_err(OpenError::Thread)?;
         Ok(Store {
             tree,
