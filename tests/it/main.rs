@@ -28,6 +28,7 @@ mod sse;
 mod start;
 mod support;
 mod templates;
+mod together;
 mod topics;
 mod users;
 mod workflow;
