@@ -32,6 +32,7 @@ mod seal;
 mod sends;
 pub mod settings;
 mod shapes;
+mod simulate;
 mod submission;
 mod templates;
 mod topics;

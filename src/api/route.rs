@@ -20,8 +20,8 @@ use super::call::{Body, Call};
 use super::problem::Problem;
 use super::{
     Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
-    keys, live, ndjson, notifications, pages, preferences, publish, quiet_hours, schedules, templates,
-    topics, users, workflow_events,
+    keys, live, ndjson, notifications, pages, preferences, publish, quiet_hours, schedules, simulate,
+    templates, topics, users, workflow_events,
 };
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are. Each handler's future has a
@@ -177,6 +177,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
     match *path {
         ["notifications"] => on!(call, GET => notifications::list, POST => notifications::create),
         ["notifications", "batch"] => on!(call, POST => batch::create),
+        ["notifications", "simulate"] => on!(call, POST => simulate::simulate),
         ["notifications", id] => on!(call, GET => |call| notifications::show(call, id)),
         ["notifications", id, "status"] => on!(call, GET => |call| notifications::status(call, id)),
         ["notifications", id, "timeline"] => on!(call, GET => |call| notifications::timeline(call, id)),

@@ -8,6 +8,7 @@ use super::idempotent::fingerprint;
 use super::problem::{Problem, draft_problem};
 use super::recipients::{Recipients, recipients};
 use super::templates::variables;
+use crate::clock::Millis;
 use crate::engine::accept::Submission;
 use crate::engine::templates::{Draft, DraftError};
 use crate::model::audience::Target;
@@ -37,6 +38,14 @@ pub enum Inbound {
 /// # Errors
 /// 422, naming every field that is wrong.
 pub async fn inbound(api: &Api, body: &Value) -> Result<Inbound, Problem> {
+    inbound_at(api, body, api.clock.now()).await
+}
+
+/// The same for a body that comes in at `now`.
+///
+/// # Errors
+/// 422, naming every field that is wrong.
+pub async fn inbound_at(api: &Api, body: &Value, now: Millis) -> Result<Inbound, Problem> {
     let mut fields = Fields::of(body)?;
     let draft = draft(api, &mut fields).await?;
     let to = recipients(&mut fields);
@@ -44,7 +53,7 @@ pub async fn inbound(api: &Api, body: &Value) -> Result<Inbound, Problem> {
         Some(Recipients::User(user)) => user.clone(),
         Some(Recipients::Many(_)) | None => String::new(),
     };
-    let notification = notification(&mut fields, user_id, draft, api.clock.now());
+    let notification = notification(&mut fields, user_id, draft, now);
     let (to, notification) =
         fields.finish(to.zip(notification))?.ok_or_else(|| Invalid::one("body", "is incomplete"))?;
     let content = match &notification.given_id {
@@ -81,7 +90,7 @@ fn notification(
     fields: &mut Fields<'_>,
     user_id: String,
     draft: Option<Draft>,
-    now: crate::clock::Millis,
+    now: Millis,
 ) -> Option<Notification> {
     let template = draft.as_ref().map(|draft| draft.loaded.template());
     let rendered = draft.as_ref().map(|draft| &draft.rendered);

@@ -20,6 +20,7 @@ pub mod screen;
 pub mod send;
 pub mod sentences;
 pub mod serve;
+pub mod simulate;
 pub mod token;
 pub mod user;
 
@@ -83,6 +84,8 @@ pub enum Command {
     Listen(listen::ListenArgs),
     /// Tell what became of a notification: every decision and attempt, when and why
     Explain(explain::ExplainArgs),
+    /// Tell what would happen to a notification at any instant, and why; nothing is sent
+    Simulate(simulate::SimulateArgs),
     /// Make a token with which one person can read their own notifications
     Token(token::TokenArgs),
     /// Create, list and revoke API keys
@@ -113,6 +116,7 @@ impl Command {
             Command::Send(_)
             | Command::Listen(_)
             | Command::Explain(_)
+            | Command::Simulate(_)
             | Command::Token(_)
             | Command::Key(_)
             | Command::User(_)
@@ -146,6 +150,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Send(args) => send::run(args, &options).await,
         Command::Listen(args) => listen::run(args, &options).await,
         Command::Explain(args) => explain::run(args, &options).await,
+        Command::Simulate(args) => simulate::run(args, &options).await,
         Command::Token(args) => token::run(args, &options).await,
         Command::Key(command) => key::run(command, &options).await,
         Command::User(command) => user::run(command, &options).await,

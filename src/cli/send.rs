@@ -81,7 +81,8 @@ pub enum Priority {
 }
 
 impl Priority {
-    const fn name(self) -> &'static str {
+    /// The name on the wire.
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Priority::Low => "low",
             Priority::Medium => "medium",
@@ -91,7 +92,8 @@ impl Priority {
     }
 }
 
-fn channel() -> impl TypedValueParser<Value = Channel> {
+/// Reads the name of a channel.
+pub(super) fn channel() -> impl TypedValueParser<Value = Channel> {
     PossibleValuesParser::new(Channel::ALL.map(Channel::name))
         .map(|name| Channel::from_name(&name).expect("the parser lets only names of channels through"))
 }

@@ -65,12 +65,7 @@ impl Engine {
         rules: &Rules,
         to: String,
     ) -> Result<(), StoreError> {
-        let own = match self.own_texts(&accepted.notification, user, channel).await {
-            Ok(own) => Ok(own),
-            Err(DraftError::Render(error)) => Err(error.to_string()),
-            Err(DraftError::Store(error)) => return Err(error),
-        };
-        let message = match own.and_then(|own| self.compose(accepted, channel, to, rules, own)) {
+        let message = match self.message(accepted, user, channel, to, rules).await? {
             Ok(message) => message,
             Err(error) => {
                 let reason = Some(Reason::TemplateError);
@@ -103,6 +98,22 @@ impl Engine {
         };
         self.shared.metrics.attempt(channel, started.elapsed().as_secs_f64());
         made
+    }
+
+    /// What `channel` sends to the address `to`, or why it cannot be rendered.
+    pub(super) async fn message(
+        &self,
+        accepted: &Accepted,
+        user: &User,
+        channel: Channel,
+        to: String,
+        rules: &Rules,
+    ) -> Result<Result<Message, String>, StoreError> {
+        match self.own_texts(&accepted.notification, user, channel).await {
+            Ok(own) => Ok(self.compose(accepted, channel, to, rules, own)),
+            Err(DraftError::Render(error)) => Ok(Err(error.to_string())),
+            Err(DraftError::Store(error)) => Err(error),
+        }
     }
 
     fn compose(

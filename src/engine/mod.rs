@@ -22,6 +22,7 @@ pub mod report;
 pub mod retention;
 pub mod schedule;
 pub mod settings;
+pub mod simulate;
 pub mod templates;
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,7 @@ mod retention;
 mod rights;
 mod schedules;
 mod sends;
+mod simulate;
 mod sse;
 mod start;
 mod support;
