@@ -10,12 +10,13 @@ use hyper_util::service::TowerToHyperService;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
-use crate::access::{Access, CONFIGURED_KEY_ID, SecretError, signing_secret};
+use crate::access::{Access, CONFIGURED_KEY_ID, SecretError, Vault, signing_secret};
 use crate::api::live::Backend;
 use crate::api::{self, Api, HubWatcher};
 use crate::channel::Ways;
 use crate::channel::email::{self, Email, SetupError};
 use crate::channel::settings::Tls;
+use crate::channel::webhook::Webhook;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
 use crate::engine::{Engine, Modes, Parts, Rules};
@@ -114,17 +115,21 @@ impl App {
         let hub = Hub::new(hub_limits(&config), clock.clone());
         let metrics = Arc::new(Metrics::new());
         let outbound = Outbound::new(&config.outbound)?;
+        let vault = Vault::open_at(store.path())?;
         let engine = Engine::new(Parts {
             store,
             clock: clock.clone(),
             watcher: HubWatcher::new(hub.clone(), clock.clone()),
             ways: Arc::new(ways(&config)?),
+            webhook: Webhook::new(outbound.clone()),
+            vault,
             renderer: Arc::new(Renderer::new()?),
             metrics: metrics.clone(),
             supervisor: supervisor.clone(),
             rules: rules(&config),
         });
         engine.load_templates().await?;
+        engine.load_endpoints().await?;
         let backend = Arc::new(Backend::new(engine.clone(), access.clone()));
         let door =
             ws::Door::new(backend, hub.clone(), live_limits(&config), clock.clone(), supervisor.clone());
@@ -229,8 +234,9 @@ impl App {
 
     fn start(self: &Arc<Self>) {
         let (supervisor, engine) = (&self.api.supervisor, self.api.engine.clone());
-        let dispatch = engine.clone();
+        let (dispatch, endpoints) = (engine.clone(), engine.clone());
         supervisor.keep("dispatch", move || dispatch.clone().run_dispatch());
+        supervisor.keep("endpoints", move || endpoints.clone().run_endpoints());
         supervisor.keep("retention", move || engine.clone().run_retention());
         // One for each core: a crowd is with one of them at a time.
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {

@@ -9,6 +9,11 @@ use tokio::sync::Notify;
 /// An instant: milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
 
+/// An instant as RFC 3339 in UTC, with milliseconds.
+pub fn rfc3339(at: Millis) -> String {
+    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"))
+}
+
 /// A source of wall time. Clones share the same source.
 #[derive(Clone, Debug)]
 pub enum Clock {

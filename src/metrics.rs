@@ -61,6 +61,18 @@ pub struct ChannelLabels {
     channel: &'static str,
 }
 
+/// How a call to an endpoint ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndpointCallLabels {
+    outcome: &'static str,
+}
+
+/// Why an endpoint is called no more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndpointDisabledLabels {
+    reason: &'static str,
+}
+
 /// What is read off the store and the hub when somebody asks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Readings {
@@ -87,6 +99,9 @@ pub struct Metrics {
     deliveries: Deliveries,
     attempt_seconds: Family<ChannelLabels, Histogram>,
     requests: Family<RequestLabels, Counter>,
+    endpoint_calls: Family<EndpointCallLabels, Counter>,
+    endpoint_call_seconds: Histogram,
+    endpoints_disabled: Family<EndpointDisabledLabels, Counter>,
     connections: Gauge,
     messages_sent: Counter,
     store_bytes: Gauge,
@@ -114,6 +129,9 @@ impl Metrics {
             deliveries: Deliveries::new(),
             attempt_seconds,
             requests: Family::default(),
+            endpoint_calls: Family::default(),
+            endpoint_call_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
+            endpoints_disabled: Family::default(),
             connections: Gauge::default(),
             messages_sent: Counter::default(),
             store_bytes: Gauge::default(),
@@ -141,6 +159,22 @@ impl Metrics {
             self.attempt_seconds.clone(),
         );
         registry.register("http_requests", "Requests answered, by method and status", self.requests.clone());
+        registry.register(
+            "endpoint_calls",
+            "Calls to endpoints, by outcome: taken or failed",
+            self.endpoint_calls.clone(),
+        );
+        registry.register_with_unit(
+            "endpoint_call_duration",
+            "Time that one call to an endpoint took",
+            Unit::Seconds,
+            self.endpoint_call_seconds.clone(),
+        );
+        registry.register(
+            "endpoints_disabled",
+            "Endpoints that are called no more since they were gone or failed for days, by reason",
+            self.endpoints_disabled.clone(),
+        );
         registry.register("connections", "Open live connections", self.connections.clone());
         registry.register(
             "live_messages_sent",
@@ -172,6 +206,18 @@ impl Metrics {
     /// An attempt took that long.
     pub fn attempt(&self, channel: Channel, seconds: f64) {
         self.attempt_seconds.get_or_create(&ChannelLabels { channel: channel.name() }).observe(seconds);
+    }
+
+    /// A call to an endpoint took that long, and was taken or failed.
+    pub fn endpoint_call(&self, taken: bool, seconds: f64) {
+        let outcome = if taken { "taken" } else { "failed" };
+        self.endpoint_calls.get_or_create(&EndpointCallLabels { outcome }).inc();
+        self.endpoint_call_seconds.observe(seconds);
+    }
+
+    /// An endpoint is called no more.
+    pub fn endpoint_disabled(&self, reason: &'static str) {
+        self.endpoints_disabled.get_or_create(&EndpointDisabledLabels { reason }).inc();
     }
 
     /// A request was answered. Methods that are not HTTP's usual ones count together.

@@ -7,11 +7,13 @@ mod keyring;
 pub mod principal;
 mod secret;
 pub mod settings;
+pub mod vault;
 
 pub use jwt::Claims;
 pub use keyring::{Access, CONFIGURED_KEY_ID, MintedKey};
 pub use principal::{Grant, Principal, Scope};
 pub use secret::{SecretError, signing_secret};
+pub use vault::Vault;
 
 /// Why a token is not taken. The text is for the holder and says nothing about other tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

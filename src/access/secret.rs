@@ -1,4 +1,5 @@
-//! The secret that signs user tokens, made at the first start where none is configured.
+//! Secrets that lie beside the store, made at the first start: the one that signs user tokens, where none is
+//! configured, and the one that seals what the store must be able to use again.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,12 +12,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 /// The secret cannot be read or made.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "failed to read or make the signing secret {path}: {source}; set auth.jwt_secret or make the file readable"
-)]
+#[error("failed to read or make the secret {path}: {source}; {remedy} or make the file readable")]
 pub struct SecretError {
     path: PathBuf,
     source: io::Error,
+    remedy: &'static str,
 }
 
 /// Random bytes as text that fits into a header or a URL.
@@ -31,8 +31,13 @@ pub(super) fn random_text<const BYTES: usize>() -> String {
 /// # Errors
 /// Where the file can be neither read nor made.
 pub fn signing_secret(data: &Path) -> Result<String, SecretError> {
-    let path = data.join("jwt.secret");
-    let failed = |source| SecretError { path: path.clone(), source };
+    kept_secret(data, "jwt.secret", "set auth.jwt_secret")
+}
+
+/// The secret kept in the file `name` under `data`, made at the first call.
+pub(super) fn kept_secret(data: &Path, name: &str, remedy: &'static str) -> Result<String, SecretError> {
+    let path = data.join(name);
+    let failed = |source| SecretError { path: path.clone(), source, remedy };
     match fs::read_to_string(&path) {
         Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().to_owned()),
         Ok(_) => return Err(failed(io::Error::other("it is too short to be ours"))),

@@ -11,6 +11,7 @@ mod captured;
 mod categories;
 mod connections;
 mod cors;
+mod endpoints;
 mod fields;
 mod health;
 pub mod idempotent;

@@ -17,6 +17,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::call::{Body, Call};
+use super::endpoints;
 use super::problem::Problem;
 use super::{
     Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
@@ -195,6 +196,16 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["batches", id, "cancel"] => on!(call, POST => |call| batches::cancel(call, id)),
         ["workflow-events"] => on!(call, POST => workflow_events::create),
         ["broadcasts"] => on!(call, POST => broadcasts::create),
+        ["endpoints"] => on!(call, GET => endpoints::list, POST => endpoints::create),
+        ["endpoints", id] => on!(call,
+            GET => |call| endpoints::show(call, id),
+            PATCH => |call| endpoints::patch(call, id),
+            DELETE => |call| endpoints::remove(call, id),
+        ),
+        ["endpoints", id, "attempts"] => on!(call, GET => |call| endpoints::attempts(call, id)),
+        ["endpoints", id, "rotate"] => on!(call, POST => |call| endpoints::rotate(call, id)),
+        ["endpoints", id, "test"] => on!(call, POST => |call| endpoints::test(call, id)),
+        ["endpoints", id, "recover"] => on!(call, POST => |call| endpoints::recover(call, id)),
         ["users"] => on!(call, GET => users::list),
         ["users", id] => on!(call,
             GET => |call| users::show(call, id),

@@ -3,19 +3,13 @@
 //! The key is made of the caller's own token and their idempotency key, neither of which is stored, so that only the
 //! same caller with the same request can open the answer again (AES-256-GCM, NIST SP 800-38D).
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
-use ring::rand::{SecureRandom, SystemRandom};
 
-/// What opens one kept answer. The cipher's key is large, and few of the requests that have room for one use it.
-#[derive(Clone)]
-pub struct Seal(Box<LessSafeKey>);
+use crate::access::Vault;
 
-impl std::fmt::Debug for Seal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Seal")
-    }
-}
+/// What opens one kept answer.
+#[derive(Clone, Debug)]
+pub struct Seal(Vault);
 
 impl Seal {
     /// The seal of a caller's request.
@@ -26,30 +20,17 @@ impl Seal {
         context.update(&(token.len() as u64).to_be_bytes());
         context.update(token.as_bytes());
         context.update(idempotency_key.as_bytes());
-        let key = UnboundKey::new(&AES_256_GCM, context.finish().as_ref());
-        let key = key.expect("SHA-256 has the 32 bytes that the cipher wants");
-        Seal(Box::new(LessSafeKey::new(key)))
+        Seal(Vault::of(context.finish()))
     }
 
     /// `text`, sealed.
     pub fn seal(&self, text: &str) -> Vec<u8> {
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).expect("the operating system has random bytes");
-        let mut sealed = text.as_bytes().to_vec();
-        let tag = self
-            .0
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut sealed)
-            .expect("an answer is far below the 64 GiB that the cipher takes");
-        [&nonce[..], &sealed, tag.as_ref()].concat()
+        self.0.seal(text.as_bytes())
     }
 
     /// What was sealed, if it was sealed by this seal and nothing of it has changed.
     pub fn open(&self, sealed: &[u8]) -> Option<String> {
-        let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>()?;
-        let mut rest = rest.to_vec();
-        let opened =
-            self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut rest).ok()?;
-        String::from_utf8(opened.to_vec()).ok()
+        String::from_utf8(self.0.open(sealed)?).ok()
     }
 }
 

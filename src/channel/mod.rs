@@ -3,6 +3,7 @@
 
 pub mod email;
 pub mod settings;
+pub mod webhook;
 
 use std::sync::Once;
 

@@ -33,8 +33,8 @@ sections! {
         sms: Parked;
         /// Web Push.
         browser_push: Parked;
-        /// Calls to endpoints.
-        webhook: Parked;
+        /// Calls to people's own endpoints.
+        webhook: Webhook;
     }
 }
 
@@ -85,6 +85,15 @@ settings! {
         /// `capture` keeps messages on this machine and shows them, `off` skips them.
         mode: Mode = Mode::Off, one_of(&[("capture", Mode::Capture), ("off", Mode::Off)])
             .because("this version delivers this channel only in capture mode");
+    }
+}
+
+settings! {
+    /// The endpoints of people's own, as the `webhook` channel of a notification. Whoever has none is not reached by it.
+    pub struct Webhook {
+        /// `live` sends, `capture` keeps messages on this machine and shows them, `off` skips them.
+        mode: Mode = Mode::Live,
+            one_of(&[("live", Mode::Live), ("capture", Mode::Capture), ("off", Mode::Off)]);
     }
 }
 
@@ -184,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn the_inbox_is_always_live_and_other_channels_start_switched_off() {
+    fn the_inbox_and_webhooks_are_live_and_other_channels_start_switched_off() {
         let modes = Channel::ALL.map(|channel| Channels::default().mode(channel));
-        assert_eq!(modes, [Mode::Live, Mode::Off, Mode::Off, Mode::Off, Mode::Off]);
+        assert_eq!(modes, [Mode::Live, Mode::Off, Mode::Off, Mode::Off, Mode::Live]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::endpoints::{announce, own};
 use super::history::{supersede, weigh};
 use super::hold::{held_until, hold};
 use super::plan::plan;
@@ -125,6 +126,7 @@ pub(super) fn accept_one(
             user
         }
     };
+    let user = own::known(shared, user);
     let category = txn.category(&notification.category)?;
     let mut plan = plan(&notification, &user, category.as_ref(), &shared.rules.load().modes, now);
     let key = new_id(now);
@@ -143,6 +145,7 @@ pub(super) fn accept_one(
         quiet_hours_overridden: plan.quiet_hours_overridden,
     });
     txn.put_notification(&accepted, submission.content);
+    announce::acceptance(txn, shared, &accepted)?;
     let (shared, told) = (shared.clone(), accepted.clone());
     txn.after(move || {
         shared.metrics.accepted();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::endpoints::announce;
 use super::release::{Release, release};
 use super::templates::DraftError;
 use super::{Engine, Rules, Shared};
@@ -87,6 +88,7 @@ impl Engine {
     ) -> (Outcome, Option<Capture>) {
         let started = std::time::Instant::now();
         let made = match rules.modes.of(channel) {
+            Mode::Live if channel == Channel::Webhook => (self.send_to_own(&message).await, None),
             Mode::Live => (self.shared.ways.load_full().send(channel, &message).await, None),
             Mode::Capture => {
                 let now = self.now();
@@ -163,7 +165,7 @@ impl Engine {
                 txn.replace_notification(&accepted)?;
                 let delivered =
                     Event { attempt: true, ..event(Channel::InApp, now, Status::Delivered, None, None) };
-                txn.push_event(due.key, &delivered)?;
+                announce::record(txn, &shared, due.key, &delivered)?;
                 txn.after(move || {
                     shared.metrics.delivery(Channel::InApp, Status::Delivered, None);
                     shared.watcher.arrived(&accepted, head.counts);
@@ -208,7 +210,7 @@ impl Engine {
                 if let Some(capture) = &capture {
                     txn.put_capture(capture);
                 }
-                txn.push_event(due.key, &event)?;
+                announce::record(txn, &shared, due.key, &event)?;
                 txn.after(move || {
                     shared.metrics.delivery(event.channel, event.status, event.reason);
                     shared.waiting.ring(due.key);

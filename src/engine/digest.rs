@@ -1,6 +1,7 @@
 //! One message for many notifications: a sealed group is planned again, rendered, sent, and each that was in it told.
 
 use super::deliver::{after_attempt, event, rand_unit};
+use super::endpoints::announce;
 use super::release::{Release, release};
 use super::{Engine, Rules};
 use crate::clock::Millis;
@@ -152,7 +153,7 @@ impl Engine {
                     if event.not_before.is_none() {
                         txn.leave_group(&user, channel, *key);
                     }
-                    txn.push_event(*key, event)?;
+                    announce::record(txn, &shared, *key, event)?;
                 }
                 if let Some(capture) = &capture {
                     txn.put_capture(capture);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::endpoints::announce;
 use super::{Engine, Shared};
 use crate::clock::Millis;
 use crate::model::delivery::{Reason, Status};
@@ -20,7 +21,7 @@ impl Engine {
     /// # Errors
     /// Where the store takes no writes. What was removed by then stays removed; ask again.
     pub async fn erase_user(&self, user: &str) -> Result<bool, StoreError> {
-        let mut erased = false;
+        let mut erased = self.erase_endpoints_of(user).await?;
         loop {
             let id = user.to_owned();
             let (any, more) = self
@@ -95,7 +96,7 @@ pub(super) fn withdraw(
             attempt: false,
             not_before: None,
         };
-        txn.push_event(key, &event)?;
+        announce::record(txn, shared, key, &event)?;
     }
     let shared = shared.clone();
     txn.after(move || {

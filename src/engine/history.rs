@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::deliver::event;
+use super::endpoints::announce;
 use crate::clock::Millis;
 use crate::model::category::Category;
 use crate::model::channel::Channel;
@@ -128,7 +129,12 @@ pub(super) fn supersede(
         let Some(channel) = due.lane.channel() else { continue };
         txn.remove_due(&due);
         let by = Some(format!("by {}", notification.given_id.clone().unwrap_or_else(|| key.to_string())));
-        txn.push_event(earlier, &event(channel, now, Status::Skipped, Some(Reason::Superseded), by))?;
+        announce::record(
+            txn,
+            shared,
+            earlier,
+            &event(channel, now, Status::Skipped, Some(Reason::Superseded), by),
+        )?;
         let shared = shared.clone();
         txn.after(move || {
             shared.metrics.delivery(channel, Status::Skipped, Some(Reason::Superseded));

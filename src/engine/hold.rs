@@ -8,6 +8,7 @@
 use uuid::Uuid;
 
 use super::deliver::event;
+use super::endpoints::announce;
 use super::release::{Release, release};
 use super::{Engine, Rules};
 use crate::clock::Millis;
@@ -151,7 +152,7 @@ impl Engine {
                 let parted = part(txn, channel, &user, id, &rules, now)?;
                 leave(txn, channel, &user, id, &parted.leaving, now);
                 for (key, event) in &parted.events {
-                    txn.push_event(*key, event)?;
+                    announce::record(txn, &shared, *key, event)?;
                 }
                 txn.after(move || {
                     for (key, event) in &parted.events {
@@ -187,7 +188,7 @@ impl Engine {
                 let until = hold(txn, (n, due.key), &user, channel, (until, reason), now)?;
                 let mut held = event(channel, now, Status::Deferred, Some(reason), Some(because));
                 held.not_before = Some(until);
-                txn.push_event(due.key, &held)?;
+                announce::record(txn, &shared, due.key, &held)?;
                 txn.after(move || {
                     shared.metrics.delivery(channel, Status::Deferred, Some(reason));
                     shared.waiting.ring(due.key);

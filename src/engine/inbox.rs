@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::endpoints::announce;
 use super::erase::withdraw;
 use super::{Engine, Shared};
 use crate::clock::Millis;
@@ -74,6 +75,7 @@ impl Engine {
                 for offset in changed {
                     let Some(accepted) = at(txn, &user, offset)? else { continue };
                     if mark == Mark::Read {
+                        announce::reading(txn, &shared, &accepted, now)?;
                         skip_elsewhere(&shared, txn, &accepted, now)?;
                     }
                     ids.push(accepted.id());

@@ -9,6 +9,7 @@ mod crowd;
 mod deliver;
 mod digest;
 pub mod dispatch;
+pub mod endpoints;
 pub mod erase;
 pub mod expand;
 mod history;
@@ -38,7 +39,9 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::access::Vault;
 use crate::channel::Ways;
+use crate::channel::webhook::Webhook;
 use crate::clock::{Clock, Millis};
 use crate::metrics::Metrics;
 use crate::model::channel::{Channel, Mode};
@@ -135,6 +138,10 @@ pub struct Parts {
     pub watcher: Arc<dyn Watcher>,
     /// The ways out.
     pub ways: Arc<Ways>,
+    /// The way to endpoints.
+    pub webhook: Webhook,
+    /// What opens the secrets that sign.
+    pub vault: Vault,
     /// Templates to text.
     pub renderer: Arc<Renderer>,
     /// The counters.
@@ -156,6 +163,9 @@ struct Shared {
     clock: Clock,
     watcher: Arc<dyn Watcher>,
     ways: ArcSwap<Ways>,
+    webhook: Webhook,
+    vault: Vault,
+    endpoints: endpoints::Endpoints,
     renderer: Arc<Renderer>,
     metrics: Arc<Metrics>,
     supervisor: Supervisor,
@@ -184,6 +194,9 @@ impl Engine {
                 clock: parts.clock,
                 watcher: parts.watcher,
                 ways: ArcSwap::new(parts.ways),
+                webhook: parts.webhook,
+                vault: parts.vault,
+                endpoints: endpoints::Endpoints::default(),
                 renderer: parts.renderer,
                 metrics: parts.metrics,
                 supervisor: parts.supervisor,

@@ -10,6 +10,8 @@ use crate::model::notification::{Accepted, Verdict};
 use crate::store::StoreError;
 use crate::store::attempts::Event;
 
+pub use crate::clock::rfc3339 as instant;
+
 /// Where one delivery stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelStanding {
@@ -206,11 +208,6 @@ pub fn evidence(because: &str, until: Millis) -> String {
 pub fn by_default(reason: Reason) -> Option<String> {
     let off = matches!(reason, Reason::PreferenceChannelOff | Reason::PreferenceCategoryOff);
     off.then(|| "off by the system default".to_owned())
-}
-
-/// An instant as RFC 3339 in UTC, with milliseconds.
-pub fn instant(at: Millis) -> String {
-    jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"))
 }
 
 impl Engine {

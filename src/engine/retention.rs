@@ -1,4 +1,4 @@
-//! Letting go of what has run out: kept answers after a day, kept messages beyond their number.
+//! Letting go of what has run out: kept answers after a day, kept messages and calls to endpoints beyond their number.
 
 use super::Engine;
 use crate::store::StoreError;
@@ -31,6 +31,6 @@ impl Engine {
         while self.shared.store.commit(move |txn| txn.sweep_participations(now)).await? {}
         let keep = self.shared.rules.load().captures_max;
         while self.shared.store.commit(move |txn| txn.trim_captures(keep)).await? {}
-        Ok(())
+        self.sweep_endpoints().await
     }
 }

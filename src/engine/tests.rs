@@ -12,12 +12,15 @@ use tempfile::TempDir;
 use super::accept::{AcceptError, Submission, Taken};
 use super::inbox::Selection;
 use super::*;
+use crate::access::Vault;
 use crate::channel::email::{Email, Options as EmailOptions, Tls};
+use crate::channel::webhook::Webhook;
 use crate::model::channel::Mode;
 use crate::model::delivery::{Reason, Status};
 use crate::model::notification::{Notification, sample};
 use crate::model::preferences::Preferences;
 use crate::model::user::User;
+use crate::outbound::Outbound;
 use crate::store::inbox::{Mark, Shelf};
 use crate::store::outbox::Lane;
 use crate::store::{Options, StoreError};
@@ -59,6 +62,8 @@ impl House {
             clock: clock.clone(),
             watcher: witness.clone(),
             ways: Arc::new(Ways { email: Some(nobody_there()) }),
+            webhook: Webhook::new(Outbound::new(&Default::default()).expect("the defaults")),
+            vault: Vault::open_at(dir.path()).expect("a new key"),
             renderer: Arc::new(Renderer::new().expect("our own templates")),
             metrics: Arc::new(Metrics::new()),
             supervisor,

@@ -10,6 +10,7 @@ pub mod channel;
 pub mod cron;
 pub mod delivery;
 pub mod digest;
+pub mod endpoint;
 pub mod ids;
 pub mod invalid;
 pub mod message;

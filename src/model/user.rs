@@ -20,6 +20,8 @@ pub struct User {
     pub attributes: Option<String>,
     /// What the person said they want; `None` where they have said nothing.
     pub preferences: Option<Preferences>,
+    /// Whether it is known, when a notification is planned, that no endpoint of theirs can be called. Not stored.
+    pub no_webhook: bool,
     /// When we first heard of the person.
     pub created_at: Millis,
     /// When anything above last changed.

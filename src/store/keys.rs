@@ -32,6 +32,11 @@
 //! | `Y` | template name, 0, version | one version of a template |
 //! | `f` | user id | up to which offset the person's lines were let go of |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
+//! | `E` | endpoint id (UUIDv7) | an outbound webhook |
+//! | `V` | endpoint, notification, event id | an event that waits for its endpoint; together the order of one notification |
+//! | `Q` | endpoint, due instant, notification, event id | the first waiting event of a notification at an endpoint: their due index |
+//! | `F` | endpoint, event id, notification | an event that its endpoint never took |
+//! | `A` | endpoint, attempt id (UUIDv7) | a call to an endpoint |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
 use uuid::Uuid;
@@ -39,6 +44,7 @@ use uuid::Uuid;
 use super::holds::GroupId;
 use super::outbox::{Due, Lane};
 use super::recent::Word;
+use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::notification::Priority;
 
@@ -73,6 +79,11 @@ pub(super) const TEMPLATE_VERSION: u8 = b'Y';
 pub(super) const TRIMMED: u8 = b'f';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
+pub(super) const ENDPOINT: u8 = b'E';
+pub(super) const ENDPOINT_WAITING: u8 = b'V';
+pub(super) const ENDPOINT_DUE: u8 = b'Q';
+pub(super) const ENDPOINT_FAILED: u8 = b'F';
+pub(super) const ENDPOINT_ATTEMPT: u8 = b'A';
 
 pub(super) fn named(space: u8, name: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + name.len());
@@ -277,6 +288,28 @@ pub(super) fn held(user: &str, channel: Channel, notification: Uuid) -> Vec<u8> 
     let mut key = held_by(HELD, user, Some(channel));
     key.extend_from_slice(notification.as_bytes());
     key
+}
+
+/// A key of ids and instants behind a space's byte.
+pub(super) fn joined(space: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![space];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+/// An instant as it sorts.
+pub(super) fn instant(at: Millis) -> [u8; 8] {
+    u64::try_from(at).unwrap_or(0).to_be_bytes()
+}
+
+/// The id that a key has from byte `at` on.
+pub(super) fn id_at(key: &[u8], at: usize) -> Option<Uuid> {
+    Uuid::from_slice(key.get(at..at + 16)?).ok()
+}
+
+/// The instant that a key has from byte `at` on.
+pub(super) fn instant_at(key: &[u8], at: usize) -> Option<Millis> {
+    i64::try_from(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?)).ok()
 }
 
 pub(super) const fn channel_byte(channel: Channel) -> u8 {

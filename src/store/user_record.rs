@@ -77,6 +77,7 @@ impl UserV2 {
             timezone: self.timezone,
             attributes: self.attributes,
             preferences: self.preferences.map(Preferences::from),
+            no_webhook: false,
             created_at: self.created_at,
             updated_at: self.updated_at,
         }

@@ -10,6 +10,7 @@ mod categories;
 mod crash;
 mod effective;
 mod email;
+mod endpoints;
 mod health;
 mod idempotency;
 mod inbox;

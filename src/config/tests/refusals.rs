@@ -232,7 +232,7 @@ fn a_lease_that_a_send_can_outlive_is_refused() {
 
 #[test]
 fn a_channel_that_cannot_send_yet_says_so() {
-    for channel in ["sms", "browser_push", "webhook"] {
+    for channel in ["sms", "browser_push"] {
         assert_eq!(
             Sources::new(&format!("[channels.{channel}]\nmode = \"live\"\n")).errors(),
             [format!(

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod events;
 pub mod mail;
+pub mod receiver;
 pub mod server;
 pub mod socket;
 pub mod token;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client};
 pub use mail::MailServer;
+pub use receiver::Receiver;
 pub use server::Server;
 pub use socket::{Heard, Socket};
 

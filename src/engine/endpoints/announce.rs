@@ -1,0 +1,129 @@
+//! Writing down what endpoints are to be told, in the commit that changes what it tells of. Where there is no endpoint
+//! it costs a look at an empty list.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::clock::Millis;
+use crate::engine::Shared;
+use crate::engine::report::waiting_for;
+use crate::model::channel::Channel;
+use crate::model::delivery::{Reason, Status};
+use crate::model::endpoint::{EndpointEvent, EventKind};
+use crate::model::ids::new_id;
+use crate::model::notification::{Accepted, Verdict};
+use crate::store::attempts::Event;
+use crate::store::{StoreError, Txn};
+
+/// Something to tell.
+#[derive(Clone, Copy)]
+struct News {
+    kind: EventKind,
+    channel: Option<Channel>,
+    status: Option<Status>,
+    reason: Option<Reason>,
+    at: Millis,
+    not_before: Option<Millis>,
+}
+
+/// Tells that a notification was accepted, and what was decided for it.
+pub(in crate::engine) fn acceptance(
+    txn: &mut Txn<'_>,
+    shared: &Arc<Shared>,
+    accepted: &Accepted,
+) -> Result<(), StoreError> {
+    if nobody_listens(shared) {
+        return Ok(());
+    }
+    let at = accepted.accepted_at;
+    let blank =
+        News { kind: EventKind::Accepted, channel: None, status: None, reason: None, at, not_before: None };
+    tell(txn, shared, accepted, blank)?;
+    for decision in &accepted.decisions {
+        let (status, reason, not_before) = match (&decision.verdict, decision.channel) {
+            (Verdict::Send, Channel::InApp) => (Status::Delivered, None, None),
+            (Verdict::Send, _) => continue,
+            (Verdict::Deferred { until, reason, .. }, _) => {
+                (waiting_for(*reason), Some(*reason), Some(*until))
+            }
+            (Verdict::Skipped { reason, .. }, _) => (Status::Skipped, Some(*reason), None),
+        };
+        let Some(kind) = EventKind::of(status) else { continue };
+        let channel = Some(decision.channel);
+        tell(txn, shared, accepted, News { kind, channel, status: Some(status), reason, at, not_before })?;
+    }
+    Ok(())
+}
+
+/// Writes what happened to a delivery of the notification `key`, and what endpoints are to be told of it.
+pub(in crate::engine) fn record(
+    txn: &mut Txn<'_>,
+    shared: &Arc<Shared>,
+    key: Uuid,
+    event: &Event,
+) -> Result<(), StoreError> {
+    txn.push_event(key, event)?;
+    let Some(kind) = EventKind::of(event.status).filter(|_| !nobody_listens(shared)) else { return Ok(()) };
+    let Some(accepted) = txn.notification(key)? else { return Ok(()) };
+    let news = News {
+        kind,
+        channel: Some(event.channel),
+        status: Some(event.status),
+        reason: event.reason,
+        at: event.at,
+        not_before: event.not_before,
+    };
+    tell(txn, shared, &accepted, news)
+}
+
+/// Tells that a person read a notification.
+pub(in crate::engine) fn reading(
+    txn: &mut Txn<'_>,
+    shared: &Arc<Shared>,
+    accepted: &Accepted,
+    at: Millis,
+) -> Result<(), StoreError> {
+    let news = News {
+        kind: EventKind::Read,
+        channel: Some(Channel::InApp),
+        status: None,
+        reason: None,
+        at,
+        not_before: None,
+    };
+    tell(txn, shared, accepted, news)
+}
+
+fn nobody_listens(shared: &Shared) -> bool {
+    shared.endpoints.listed.load().by_id.is_empty()
+}
+
+fn tell(txn: &mut Txn<'_>, shared: &Arc<Shared>, accepted: &Accepted, news: News) -> Result<(), StoreError> {
+    if nobody_listens(shared) {
+        return Ok(());
+    }
+    let listed = shared.endpoints.listed.load();
+    for endpoint in listed.hearing_of(&accepted.notification.user_id) {
+        if endpoint.disabled.is_some() || !endpoint.events.holds(news.kind) {
+            continue;
+        }
+        let event = EndpointEvent {
+            id: new_id(news.at),
+            endpoint: endpoint.id,
+            notification: accepted.key,
+            kind: news.kind,
+            channel: news.channel,
+            status: news.status,
+            reason: news.reason,
+            at: news.at,
+            not_before: news.not_before,
+            attempts: 0,
+            due: news.at,
+        };
+        txn.put_endpoint_event(&event)?;
+        let shared = shared.clone();
+        txn.after(move || shared.endpoints.agenda.note(event.endpoint, event.due));
+    }
+    Ok(())
+}
