@@ -43,7 +43,8 @@ fn key(id: &str) -> Result<Uuid, Problem> {
     Uuid::parse_str(id).map_err(|_| Problem::not_found("batch"))
 }
 
-fn shape(call: &Call, batch: &Batch) -> Value {
+/// A batch, whole.
+pub fn shape(call: &Call, batch: &Batch) -> Value {
     json!({
         "id": batch.id.to_string(),
         "state": batch.state_in(call.api.engine.run()).name(),

@@ -86,7 +86,9 @@ async fn found(call: &Call, id: &str) -> Result<Accepted, Problem> {
 /// `GET /v1/notifications/{id}`.
 pub async fn show(call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
-    let accepted = found(&call, id).await?;
+    let Some(accepted) = call.api.engine.store().notification(id).await? else {
+        return sends::show(&call, id).await;
+    };
     let events = call.api.engine.store().events(accepted.key).await?;
     let mut body = shapes::notification(&accepted);
     body["status"] = json!(Standing::of(&accepted, &events).overall().name());
@@ -152,7 +154,9 @@ pub async fn timeline(call: Call, id: &str) -> Result<Response, Problem> {
 /// `POST /v1/notifications/{id}/cancel`.
 pub async fn cancel(call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
-    let accepted = found(&call, id).await?;
+    let Some(accepted) = call.api.engine.store().notification(id).await? else {
+        return sends::cancel(&call, id).await;
+    };
     call.api.engine.cancel(accepted.key).await?;
     let events = call.api.engine.store().events(accepted.key).await?;
     Ok(shapes::ok(&shapes::result(&accepted, &Standing::of(&accepted, &events))))

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use warp::reply::Response;
 
 use super::batch::settle_all;
+use super::batches;
 use super::call::Call;
 use super::notifications::{first_result, prefer_wait};
 use super::problem::Problem;
@@ -14,7 +15,9 @@ use crate::engine::batch::Received;
 use crate::engine::expand::{KeepSent, Sent};
 use crate::engine::report::instant;
 use crate::model::audience::Target;
+use crate::model::batch::Batch;
 use crate::model::invalid::Invalid;
+use crate::model::notification::{Accepted, Notification};
 
 /// Accepts it. The caller's right to is checked.
 pub async fn create(mut call: Call, submission: Submission, target: Target) -> Result<Response, Problem> {
@@ -38,6 +41,34 @@ pub async fn create(mut call: Call, submission: Submission, target: Target) -> R
     fold(&mut body, &results);
     let status = if settled { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(shapes::json_response(status, &body))
+}
+
+/// A send as `GET /v1/notifications/{id}` shows it: what it says, and its batch in the place of a person.
+pub async fn show(call: &Call, id: &str) -> Result<Response, Problem> {
+    let (batch, notification) = found(call, id).await?;
+    let accepted = Accepted {
+        key: batch.id,
+        notification,
+        accepted_at: batch.created_at,
+        offset: 0,
+        decisions: Vec::new(),
+        quiet_hours_overridden: false,
+    };
+    let mut body = shapes::notification(&accepted);
+    (body["user_id"], body["offset"]) = (Value::Null, Value::Null);
+    body["batch"] = batches::shape(call, &batch);
+    Ok(shapes::ok(&body))
+}
+
+/// `POST /v1/notifications/{id}/cancel` of a send: what has not left yet, of everybody's.
+pub async fn cancel(call: &Call, id: &str) -> Result<Response, Problem> {
+    let (batch, _) = found(call, id).await?;
+    let batch = call.api.engine.cancel_batch(batch.id).await?.unwrap_or(batch);
+    Ok(shapes::ok(&batches::shape(call, &batch)))
+}
+
+async fn found(call: &Call, id: &str) -> Result<(Batch, Notification), Problem> {
+    call.api.engine.store().sent(id).await?.ok_or_else(|| Problem::not_found("notification"))
 }
 
 /// A *NotificationResult* for all of them, with where to follow it; with one for each person where they are few.

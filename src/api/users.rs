@@ -7,7 +7,7 @@ use warp::reply::Response;
 use super::call::Call;
 use super::fields::Fields;
 use super::problem::Problem;
-use super::{shapes, wishes};
+use super::{schedules, shapes, wishes};
 use crate::access::{Principal, Scope};
 use crate::engine::preferences::Changed;
 use crate::engine::report::instant;
@@ -81,6 +81,7 @@ pub async fn erase(call: Call, id: &str) -> Result<Response, Problem> {
     let id = admin_names(&call, id)?;
     // Nobody stays connected as somebody who is forgotten.
     call.api.hub.close_user(&id, close::KICKED);
+    schedules::forget(&call.api, &id).await?;
     if !call.api.engine.erase_user(&id).await? {
         return Err(Problem::not_found("user"));
     }

@@ -91,11 +91,9 @@ impl Engine {
         };
         let each = match at_once {
             Some(users) => {
-                if users.len() > 1 {
-                    let named = Notification { given_id: given.clone(), ..notification.clone() };
-                    txn.put_content(batch.id, named, now);
-                    notification.content = Some(batch.id);
-                }
+                let named = Notification { given_id: given.clone(), ..notification.clone() };
+                txn.put_content(batch.id, named, now);
+                notification.content = Some(batch.id);
                 let each = self.give(txn, &mut batch, &notification, users)?;
                 batch.end(BatchState::Completed, now);
                 Some(each)

@@ -37,7 +37,7 @@ pub(super) fn get(read: &impl Read, key: Uuid) -> Answer<Option<Accepted>> {
 }
 
 /// The key that `id` stands for: a sender's id, or one of ours.
-fn find(read: &impl Read, id: &str) -> Answer<Option<Uuid>> {
+pub(super) fn find(read: &impl Read, id: &str) -> Answer<Option<Uuid>> {
     if let Some(given) = read.get::<GivenIdV1>(&keys::named(keys::GIVEN_ID, id.as_bytes()))? {
         return Ok(Some(Uuid::from_bytes(given.key)));
     }

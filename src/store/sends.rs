@@ -10,11 +10,14 @@ use uuid::Uuid;
 use super::codec::Record;
 use super::error::{Answer, StoreError};
 use super::keys;
+use super::open::Store;
 use super::records::NotificationV2;
 use super::txn::Txn;
 use super::view::Read;
+use super::{batches, notifications};
 use crate::clock::Millis;
 use crate::model::audience::Target;
+use crate::model::batch::Batch;
 use crate::model::notification::{Accepted, Notification};
 
 /// People of one step. A step is one write, and everybody else waits for it.
@@ -68,6 +71,25 @@ pub(super) fn whole(read: &impl Read, mut accepted: Accepted) -> Answer<Accepted
 fn content(read: &impl Read, id: Uuid) -> Answer<Option<Notification>> {
     let record: Option<NotificationV2> = read.get(&keys::named(keys::CONTENT, id.as_bytes()))?;
     Ok(record.map(|record| record.into_accepted(id)).transpose()?.map(|accepted| accepted.notification))
+}
+
+impl Store {
+    /// The send of that id, whether its sender or we gave it: how far it is, and what it says.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn sent(&self, id: &str) -> Answer<Option<(Batch, Notification)>> {
+        let id = id.to_owned();
+        self.read(move |view| {
+            let Some(key) = notifications::find(view, &id)? else { return Ok(None) };
+            let found = batches::get(view, key)?.zip(content(view, key)?);
+            Ok(found.filter(|(_, content)| match &content.given_id {
+                Some(given) => *given == id,
+                None => key.to_string() == id,
+            }))
+        })
+        .await
+    }
 }
 
 impl Txn<'_> {

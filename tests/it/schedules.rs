@@ -110,6 +110,8 @@ async fn one_can_be_fired_by_hand_to_a_person_or_a_topic() {
     assert_eq!(shown["last_result"]["notification_id"], sent["notification_id"]);
     assert!(shown["last_fired_at"].is_string());
     join(&client, "ops", &(0..140).map(|at| format!("p{at}")).collect::<Vec<_>>()).await;
+    client.delete("/v1/users/anna").await.is(204);
+    client.get(&format!("/v1/schedules/{one}")).await.problem(404, "not_found");
     let many = add(&client, &schedule("@yearly", "UTC", to_many(json!({ "topic": "ops" })))).await;
     let sent = client.post(&format!("/v1/schedules/{many}/run"), &json!({})).await.is(202);
     assert_eq!(ended(&client, &sent["batch_id"]).await["successful"], 140);

@@ -86,6 +86,8 @@ async fn a_topic_is_served_in_the_background_and_its_batch_says_how_far_it_is() 
     );
     assert_eq!(client.notify(&body).await["batch_id"], sent["batch_id"]);
     assert_eq!(totals(&client, &members).await, BTreeSet::from([1]));
+    let shown = client.get("/v1/notifications/t-1").await.is(200);
+    assert_eq!((&shown["title"], &shown["batch"]["successful"]), (&json!("Disk"), &json!(300)));
     let one = client.all(&format!("/v1/users/{}/inbox", members[299])).await;
     assert_eq!(one[0]["message"], "The disk is full.");
 }
@@ -113,6 +115,10 @@ async fn a_batch_may_hold_messages_to_many_and_takes_them_back_whole() {
     let sent = client.post("/v1/notifications/batch", &items).await.is(202);
     let inner = &sent["results"][0]["batch_id"];
     assert_eq!(ended(&client, inner).await["successful"], 200);
+    let other = to_many(json!({ "to": ["x", "y"], "send_at": "2099-01-01T00:00:00Z" }));
+    let other = client.notify(&other).await;
+    let path = format!("/v1/notifications/{}/cancel", other["notification_id"].as_str().unwrap());
+    assert_eq!(client.post(&path, &json!({})).await.is(200)["canceled"], 2);
     let path = format!("/v1/batches/{}/cancel", sent["batch_id"].as_str().unwrap());
     client.post(&path, &json!({})).await.is(200);
     let inner = ended(&client, inner).await;
