@@ -41,6 +41,9 @@ pub mod ws;
 
 pub mod api;
 
+// The other side of the doors.
+pub mod client;
+
 // Roof.
 pub mod config;
 

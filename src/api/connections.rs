@@ -22,6 +22,7 @@ fn shape(view: &View) -> Value {
         "connected_at": instant(view.connected_at),
         "last_heartbeat": instant(view.last_heartbeat),
         "subscriptions": view.subscriptions,
+        "acked": view.acked,
         "sent": view.sent,
         "queue": view.queue,
     })

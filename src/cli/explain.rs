@@ -6,11 +6,11 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{Answer, Client};
 use super::failure::Failure;
 use super::options::{Options, id};
 use super::screen::{self, clean, instant};
 use super::sentences::{reason_words, sentence};
+use crate::client::{Answer, Client};
 
 /// The most pages of a timeline that are gone through.
 const PAGES_MAX: usize = 100;
@@ -88,7 +88,7 @@ struct Page {
 /// # Errors
 /// When there is no such notification, or the server does not answer.
 pub async fn run(args: ExplainArgs, options: &Options) -> Result<(), Failure> {
-    let client = Client::new(options)?;
+    let client = options.client()?;
     let notification = client.get(&["v1", "notifications", &args.id], &[]).await?;
     let standing = client.get(&["v1", "notifications", &args.id, "status"], &[]).await?;
     let timeline = timeline(&client, &args.id).await?;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::client::ClientError;
+use crate::client::{ClientError, Lost, Problem};
 
 /// How the process ends. The numbers are part of the public contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Failure {
             Failure::Failed(_) => Exit::Failed,
             Failure::NotAllowed(_) => Exit::NotAllowed,
             Failure::Unavailable(_) => Exit::Unavailable,
-            Failure::Client(error) => error.exit(),
+            Failure::Client(error) => exit_of(error),
             Failure::PipeClosed => Exit::Ok,
         }
     }
@@ -99,11 +99,57 @@ impl Failure {
                 json!({ "code": "unavailable", "detail": self.to_string() })
             }
             Failure::NotAllowed(_) => json!({ "code": "not_allowed", "detail": self.to_string() }),
-            Failure::Client(ClientError::Unreadable { .. }) | Failure::Failed(_) | Failure::PipeClosed => {
+            Failure::Client(ClientError::Unreadable { .. } | ClientError::Unusable(_))
+            | Failure::Failed(_)
+            | Failure::PipeClosed => {
                 json!({ "code": "failed", "detail": self.to_string() })
             }
         };
         body["exit_code"] = json!(self.exit().code());
         body.to_string()
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Failure {
+        match lost {
+            Lost::Refused(error) => Failure::Client(error),
+            Lost::Closed { code: 4500 | 4507, .. } => Failure::NotAllowed(lost.to_string()),
+            // A full server, and whatever else would pass by itself.
+            Lost::Closed { code: 4504, .. } | Lost::Broken(_) => Failure::Unavailable(lost.to_string()),
+            Lost::Closed { .. } if !lost.is_final() => Failure::Unavailable(lost.to_string()),
+            Lost::Closed { .. } | Lost::Odd(_) | Lost::GaveUp { .. } => Failure::Failed(lost.to_string()),
+        }
+    }
+}
+
+const fn exit_of(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Unreachable { .. } => Exit::Unavailable,
+        ClientError::Refused(problem) => exit_of_problem(problem),
+        ClientError::Unreadable { .. } | ClientError::Unusable(_) => Exit::Failed,
+    }
+}
+
+/// 502 and 504 are a proxy's way to say that the server is not there.
+const fn exit_of_problem(problem: &Problem) -> Exit {
+    match problem.status {
+        404 => Exit::NotFound,
+        401 | 403 => Exit::NotAllowed,
+        502..=504 => Exit::Unavailable,
+        _ => Exit::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_code_becomes_the_exit_code_that_fits() {
+        let exit = |code| Failure::from(Lost::Closed { code, reason: String::new() }).exit();
+        assert_eq!(exit(4500), Exit::NotAllowed);
+        assert_eq!(exit(4503), Exit::Failed);
+        assert_eq!((exit(4504), exit(4001)), (Exit::Unavailable, Exit::Unavailable));
     }
 }

@@ -57,12 +57,12 @@ impl Frame {
         }
     }
 
-    /// What the server did not like. It may repeat `token`, which stays hidden.
-    pub fn complaint(&self, token: &str) -> String {
-        let said = self.error.as_deref().unwrap_or("something went wrong").replace(token, "[token]");
+    /// What the server did not like.
+    pub fn complaint(&self) -> String {
+        let said = self.error.as_deref().unwrap_or("something went wrong");
         match &self.code {
-            Some(code) => format!("{} ({})", clean(&said), clean(code)),
-            None => clean(&said),
+            Some(code) => format!("{} ({})", clean(said), clean(code)),
+            None => clean(said),
         }
     }
 

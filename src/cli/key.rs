@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::client::{Client, ClientError};
 use super::failure::Failure;
 use super::options::{Options, id};
 use super::screen::{self, clean};
 use crate::access::principal::Scope;
+use crate::client::{Client, ClientError};
 
 /// The most keys that a list goes through.
 const KEYS_MAX: usize = 10_000;
@@ -103,7 +103,7 @@ struct Key {
 /// # Errors
 /// When the server does not do it.
 pub async fn run(command: KeyCommand, options: &Options) -> Result<(), Failure> {
-    let client = Client::new(options)?;
+    let client = options.client()?;
     match command {
         KeyCommand::Create(args) => create(&args, &client, options).await,
         KeyCommand::List => list(&client, options).await,
@@ -169,7 +169,9 @@ fn masked(error: ClientError, id: &str) -> ClientError {
             problem.detail = problem.detail.replace(id, &screen::mask(id));
             ClientError::Refused(problem)
         }
-        other @ (ClientError::Unreachable { .. } | ClientError::Unreadable { .. }) => other,
+        other @ (ClientError::Unreachable { .. }
+        | ClientError::Unreadable { .. }
+        | ClientError::Unusable(_)) => other,
     }
 }
 

@@ -1,9 +1,9 @@
 //! The command line: what can be asked, who answers it, and with which exit code it ends.
 //!
-//! One file per subcommand, each with its arguments on top and its `run` below. `client` and `live` are the two ways
-//! to a server, `screen` is the only way to the terminal, and `failure` is the only place that knows exit codes.
+//! One file per subcommand, each with its arguments on top and its `run` below. `options` gives the way to a server,
+//! `screen` is the only way to the terminal, and `failure` is the only place that knows exit codes.
 
-pub mod client;
+pub mod bench;
 pub mod config;
 pub mod config_cmd;
 mod demo;
@@ -12,10 +12,7 @@ pub mod failure;
 pub mod frame;
 pub mod key;
 pub mod listen;
-pub mod live;
 pub mod options;
-pub mod refusal;
-pub mod resume;
 pub mod screen;
 pub mod send;
 pub mod sentences;
@@ -86,6 +83,8 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Tell what would happen to a notification at any instant, and why; nothing is sent
     Simulate(simulate::SimulateArgs),
+    /// Measure what a running server holds on its machine
+    Bench(bench::BenchArgs),
     /// Make a token with which one person can read their own notifications
     Token(token::TokenArgs),
     /// Create, list and revoke API keys
@@ -117,6 +116,7 @@ impl Command {
             | Command::Listen(_)
             | Command::Explain(_)
             | Command::Simulate(_)
+            | Command::Bench(_)
             | Command::Token(_)
             | Command::Key(_)
             | Command::User(_)
@@ -151,6 +151,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Listen(args) => listen::run(args, &options).await,
         Command::Explain(args) => explain::run(args, &options).await,
         Command::Simulate(args) => simulate::run(args, &options).await,
+        Command::Bench(args) => bench::run(args, &options).await,
         Command::Token(args) => token::run(args, &options).await,
         Command::Key(command) => key::run(command, &options).await,
         Command::User(command) => user::run(command, &options).await,

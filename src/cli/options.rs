@@ -4,10 +4,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::failure::Failure;
 use super::screen;
+use crate::client::Client;
 
 /// The most bytes of a key file that are read.
 const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
@@ -21,6 +23,7 @@ pub struct Options {
     /// The server to talk to
     #[arg(
         long,
+        visible_alias = "url",
         global = true,
         value_name = "URL",
         env = "BELFRY_URL",
@@ -40,6 +43,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// A client of the server and with the key that were given.
+    ///
+    /// # Errors
+    /// When the address or the key cannot be used, or the system's certificates cannot be loaded.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(base_url(&self.server)?, self.token()?)?)
+    }
+
     /// The key to use, if one was given. It has the form of a header value, so that nothing later on has a reason to
     /// put it into an error message.
     ///
@@ -68,6 +79,25 @@ impl Options {
 #[expect(clippy::unnecessary_wraps, reason = "the shape that clap asks of a value parser")]
 fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
+}
+
+fn base_url(text: &str) -> Result<Url, Failure> {
+    let shown = screen::mask(&screen::clean(text));
+    let url = Url::parse(text.trim())
+        .map_err(|error| Failure::Usage(format!("--server {shown:?} is not a URL: {error}")))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        // Shown without its value: a password stands in it.
+        return Err(Failure::Usage(
+            "--server must not hold a user name or password; use --key-file".to_owned(),
+        ));
+    }
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Failure::Usage(format!("--server {shown:?} must begin with http:// or https://")));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Failure::Usage(format!("--server {shown:?} must end before any ? or #")));
+    }
+    Ok(url)
 }
 
 fn read_key_file(path: &Path) -> Result<String, Failure> {

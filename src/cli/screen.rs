@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::failure::Failure;
+use crate::client::words::acts_on_terminal;
+pub use crate::client::words::clean;
 
 /// The shortest run of token characters that is taken for a token. A UUID has 36 of them and is let through.
 const TOKEN_CHARS_MIN: usize = 24;
@@ -43,26 +45,6 @@ pub fn show_clap(error: &clap::Error) {
     let text = error.render();
     let text = if std::io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
     let _ = write!(std::io::stderr().lock(), "{}", mask(&text));
-}
-
-/// A line of text that does nothing to a terminal: line breaks and tabs become spaces; other control characters,
-/// and those that reorder or hide text, are left out.
-pub fn clean(text: &str) -> String {
-    text.chars()
-        .filter_map(|c| match c {
-            '\n' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
-            _ if acts_on_terminal(c) => None,
-            _ => Some(c),
-        })
-        .collect()
-}
-
-/// Control characters of both sets, and the marks that change the direction of text (UAX #9).
-const fn acts_on_terminal(c: char) -> bool {
-    matches!(c,
-        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
-        | '\u{61c}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// JSON text on one line, as it came but for characters that act on a terminal: those stand only inside strings,

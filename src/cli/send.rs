@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::failure::Failure;
 use super::options::{Options, id};
 use super::screen::{self, clean};
@@ -133,7 +132,7 @@ struct Skipped {
 /// When it was not accepted, or no channel took it.
 pub async fn run(args: SendArgs, options: &Options) -> Result<(), Failure> {
     let message = message(&args.message, &mut std::io::stdin().lock())?;
-    let client = Client::new(options)?;
+    let client = options.client()?;
     let wait = Duration::from_secs(args.wait.unwrap_or(0));
     let answer = client.post(&["v1", "notifications"], &body(&args, &message), wait).await?;
     let outcome: Outcome = answer.read(&client)?;

@@ -8,7 +8,6 @@ use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::failure::Failure;
 use super::options::{Options, id};
 use super::screen::{self, clean, instant};
@@ -90,7 +89,7 @@ struct Planned {
 /// When the server does not answer as asked.
 pub async fn run(args: SimulateArgs, options: &Options) -> Result<(), Failure> {
     let body = body(&args)?;
-    let client = Client::new(options)?;
+    let client = options.client()?;
     let answer = client.post(&["v1", "notifications", "simulate"], &body, Duration::ZERO).await?;
     if options.json {
         return screen::say(&screen::json_line(&answer.text));

@@ -6,7 +6,6 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::{Client, ClientError};
 use super::failure::Failure;
 use super::options::{Options, id};
 use super::screen::{self, clean};
@@ -45,7 +44,7 @@ struct Minted {
 /// # Errors
 /// When the server makes none.
 pub async fn run(args: TokenArgs, options: &Options) -> Result<(), Failure> {
-    let client = Client::new(options)?;
+    let client = options.client()?;
     let path = ["v1", "users", &args.user, "tokens"];
     let answer = client.post(&path, &json!({ "expires_in": args.expires_in }), Duration::ZERO).await?;
     if options.json {
@@ -57,14 +56,4 @@ pub async fn run(args: TokenArgs, options: &Options) -> Result<(), Failure> {
         screen::note(&format!("valid until {}", clean(&expires_at)));
     }
     Ok(())
-}
-
-/// A token of `user`, valid for `expires_in_seconds`.
-///
-/// # Errors
-/// When the server makes none.
-pub async fn mint(client: &Client, user: &str, expires_in_seconds: u64) -> Result<String, ClientError> {
-    let body = json!({ "expires_in": expires_in_seconds });
-    let answer = client.post(&["v1", "users", user, "tokens"], &body, Duration::ZERO).await?;
-    Ok(answer.read::<Minted>(client)?.token)
 }

@@ -3,7 +3,6 @@
 use clap::Subcommand;
 use serde_json::{Map, Value};
 
-use super::client::Client;
 use super::failure::Failure;
 use super::options::{Options, id};
 use super::screen::{self, clean};
@@ -26,7 +25,7 @@ pub enum UserCommand {
 /// When the server does not answer as asked.
 pub async fn run(command: UserCommand, options: &Options) -> Result<(), Failure> {
     let UserCommand::Get { user } = command;
-    let client = Client::new(options)?;
+    let client = options.client()?;
     let answer = client.get(&["v1", "users", &user], &[]).await?;
     if options.json {
         return screen::say(&screen::json_line(&answer.text));

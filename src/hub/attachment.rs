@@ -139,6 +139,11 @@ impl Attachment {
         self.line.touch(now);
     }
 
+    /// Notes that the client has everything up to an offset.
+    pub fn acked(&self, offset: u64) {
+        self.line.acked.fetch_max(offset, Ordering::Relaxed);
+    }
+
     /// Notes that something came from the client.
     pub fn heard(&self, now: Millis) {
         self.line.heard_at_ms.store(now, Ordering::Relaxed);

@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub(super) heard_at_ms: AtomicI64,
     pub(super) active_at_ms: AtomicI64,
     pub(super) sent: AtomicU64,
+    /// The newest offset that the client says it has.
+    pub(super) acked: AtomicU64,
     pub(super) state: Mutex<State>,
 }
 
@@ -67,6 +69,7 @@ impl Line {
             heard_at_ms: AtomicI64::new(now),
             active_at_ms: AtomicI64::new(now),
             sent: AtomicU64::new(0),
+            acked: AtomicU64::new(0),
             state: Mutex::default(),
         }
     }

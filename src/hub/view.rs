@@ -29,6 +29,8 @@ pub struct View {
     pub last_heartbeat: Millis,
     /// The channels it watches.
     pub subscriptions: Vec<String>,
+    /// The newest offset that the client has acknowledged; 0 before the first.
+    pub acked: u64,
     /// How many frames were written to it.
     pub sent: u64,
     /// How many frames wait for its socket.
@@ -67,6 +69,7 @@ impl View {
             connected_at: line.connected_at_ms,
             last_heartbeat: line.heard_at_ms.load(Ordering::Relaxed),
             subscriptions: line.channels(),
+            acked: line.acked.load(Ordering::Relaxed),
             sent: line.sent.load(Ordering::Relaxed),
             queue: line.queue_len(),
         }

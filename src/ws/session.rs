@@ -150,7 +150,14 @@ impl Session {
                 out.reply(protocol::large_data_received(size, id, now));
                 Need::Nothing
             }
-            Ok(ClientFrame::Ack | ClientFrame::Pong) => Need::Nothing,
+            Ok(ClientFrame::Ack { offset }) => {
+                // For the operator to see. What a client has read is said by marks, and where it goes on by its resume.
+                if let Some(attachment) = &self.attachment {
+                    attachment.acked(offset);
+                }
+                Need::Nothing
+            }
+            Ok(ClientFrame::Pong) => Need::Nothing,
         }
     }
 

@@ -426,3 +426,23 @@ async fn who_cannot_be_given_everything_is_told_so() {
     assert_eq!(socket.next_of("hello").await["recovered"], true);
     assert_eq!(socket.next_of("notification").await["offset"], 1);
 }
+
+#[tokio::test]
+async fn what_a_client_has_acknowledged_is_shown_with_its_connection() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    let token = admin.mint("ada", &json!({})).await;
+    let (mut socket, _) = Socket::join(server.url(), &token, "").await;
+    let acked = async || admin.get("/v1/connections").await.is(200)["data"][0]["acked"].clone();
+    assert_eq!(acked().await, 0);
+    admin.notify(&hello("ada")).await;
+    admin.notify(&hello("ada")).await;
+    for offset in [2, 1] {
+        socket.next_of("notification").await;
+        socket.say(&json!({ "type": "ack", "offset": offset })).await;
+    }
+    // It is no mark, and it is not answered.
+    socket.hears_nothing().await;
+    assert_eq!(acked().await, 2);
+    assert_eq!(admin.get("/v1/users/ada/inbox/counts").await.is(200)["unseen"], 2);
+}

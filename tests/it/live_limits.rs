@@ -183,3 +183,55 @@ async fn a_broken_peer_is_forgotten_and_the_person_connects_again() {
     admin.notify(&hello("ada")).await;
     socket.next_of("notification").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_connections_are_answered_within_a_second_with_twenty_stuck_readers_among_them() {
+    const STUCK: usize = 20;
+    const CROWD: usize = 980;
+    let server = Server::start_with(&[("WEBSOCKET__MESSAGE_QUEUE_SIZE", "20")]).await;
+    let admin = server.admin();
+    let stuck_token = admin.mint("stuck", &json!({})).await;
+    let mut stuck = Vec::new();
+    for _ in 0..STUCK {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let address = server.url().strip_prefix("http://").unwrap().parse().unwrap();
+        let narrow = socket.connect(address).await.unwrap();
+        let request = handshake(server.url(), &format!("/v1/ws?token={stuck_token}"));
+        stuck.push(Socket::open_over(narrow, request).await.unwrap());
+    }
+    let mut crowd = Vec::new();
+    for _ in 0..CROWD / 98 {
+        let token = admin.mint("crowd", &json!({ "topics": ["all"] })).await;
+        let joining = (0..98).map(|_| async {
+            let (mut socket, _) = Socket::join(server.url(), &token, "").await;
+            socket.say(&json!({ "type": "subscribe", "channel": "topic:all" })).await;
+            socket.next_of("subscribed").await;
+            socket
+        });
+        crowd.extend(futures_util::future::join_all(joining).await);
+    }
+    assert_eq!(admin.get("/v1/websocket/health").await.is(200)["connections"]["total"], STUCK + CROWD);
+    let big = with(hello("stuck"), json!({ "message": "x".repeat(30_000) }));
+    let news = json!({
+        "message": { "type": "notification", "title": "News", "message": "to all" }, "to": { "topic": "all" },
+    });
+    for at in 0..300 {
+        let begun = Instant::now();
+        admin.notify(&big).await;
+        if at % 30 == 0 {
+            assert_eq!(admin.post("/v1/broadcasts", &news).await.is(202)["connections"], CROWD);
+            let heard = crowd.iter_mut().map(|socket| socket.next_of("notification"));
+            futures_util::future::join_all(heard).await;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1), "{at}: {:?}", begun.elapsed());
+    }
+    until("the stuck ones to be let go", || async {
+        let left = admin.get("/v1/connections?user_id=stuck").await.is(200);
+        left["data"].as_array().unwrap().iter().all(|view| view["state"] == "closing").then_some(())
+    })
+    .await;
+    for socket in &mut crowd[..5] {
+        socket.hears_nothing().await;
+    }
+}

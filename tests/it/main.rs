@@ -6,6 +6,7 @@
 
 mod access;
 mod batches;
+mod bench;
 mod categories;
 mod crash;
 mod effective;

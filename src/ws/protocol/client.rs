@@ -91,8 +91,11 @@ pub enum ClientFrame {
         /// What they become.
         op: String,
     },
-    /// The client has seen everything up to an offset.
-    Ack,
+    /// The client has got everything up to an offset.
+    Ack {
+        /// The offset.
+        offset: u64,
+    },
     /// A sign of life that wants an answer.
     Ping,
     /// A sign of life.
@@ -144,8 +147,7 @@ struct MarkShape {
 
 #[derive(Deserialize)]
 struct AckShape {
-    #[serde(rename = "offset")]
-    _offset: u64,
+    offset: u64,
 }
 
 #[derive(Deserialize)]
@@ -173,7 +175,7 @@ fn body(kind: &str, text: &str) -> Result<ClientFrame, Malformed> {
     match kind {
         "ping" => Ok(ClientFrame::Ping),
         "pong" => Ok(ClientFrame::Pong),
-        "ack" => shape::<AckShape>(text).map(|_| ClientFrame::Ack),
+        "ack" => shape::<AckShape>(text).map(|ack| ClientFrame::Ack { offset: ack.offset }),
         "connect" => connect(shape(text)?).map(|connect| ClientFrame::Connect(Box::new(connect))),
         "subscribe" => channel(&shape::<ChannelShape>(text)?.channel).map(ClientFrame::Subscribe),
         "unsubscribe" => channel(&shape::<ChannelShape>(text)?.channel).map(ClientFrame::Unsubscribe),

@@ -30,20 +30,22 @@ pub struct Told {
 }
 
 impl Events {
-    /// Opens a stream; `Err` is the status that refuses it.
+    /// Opens a stream; `Err` is the status that refuses it, or 0 where the connection broke.
     pub async fn open(url: &str, query: &str, headers: &[(&str, &str)]) -> Result<Events, u16> {
         let socket = TcpSocket::new_v4().unwrap();
         // So that whoever does not read is soon seen not to.
         socket.set_recv_buffer_size(4_096).unwrap();
         let address = url.strip_prefix("http://").unwrap();
-        let stream = socket.connect(address.parse().unwrap()).await.unwrap();
+        let Ok(stream) = socket.connect(address.parse().unwrap()).await else { return Err(0) };
         let (read, mut write) = tokio::io::split(stream);
         // HTTP/1.0 knows no chunks: what comes is the stream itself.
         let mut request = format!("GET /v1/sse{query} HTTP/1.0\r\nhost: {address}\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        write.write_all(format!("{request}\r\n").as_bytes()).await.unwrap();
+        if write.write_all(format!("{request}\r\n").as_bytes()).await.is_err() {
+            return Err(0);
+        }
         let mut events = Events {
             lines: BufReader::with_capacity(1_024, read),
             _write: write,
@@ -53,7 +55,7 @@ impl Events {
             retry: None,
         };
         loop {
-            let line = events.line().await.expect("a whole answer");
+            let Some(line) = events.line().await else { return Err(0) };
             if line.is_empty() {
                 break;
             }
@@ -95,6 +97,10 @@ impl Events {
                 let data: Value = serde_json::from_str(&data.join("\n")).unwrap();
                 assert_eq!(data["type"], name, "an event is named by its type");
                 assert!(data["timestamp"].is_string(), "{data}");
+                // Only now: an event that broke off in the middle has not been heard.
+                if id.is_some() {
+                    self.last_id.clone_from(&id);
+                }
                 return Some(Told { name, data, id });
             }
             let (field, value) = line.split_once(':').unwrap_or((&line, ""));
@@ -103,10 +109,7 @@ impl Events {
                 "" => self.beats += 1,
                 "event" => name = value.to_owned(),
                 "data" => data.push(value.to_owned()),
-                "id" => {
-                    id = Some(value.to_owned());
-                    self.last_id.clone_from(&id);
-                }
+                "id" => id = Some(value.to_owned()),
                 "retry" => self.retry = value.parse().ok(),
                 other => panic!("an unknown field {other:?}"),
             }

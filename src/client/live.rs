@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::client::{Client, ClientError};
-use super::screen::clean;
+use super::rest::{Client, ClientError};
+use super::words::clean;
 use crate::clock::Clock;
 
 /// The most bytes of one message: the bound of any other answer's body would do, but nothing that is shown on a line
@@ -166,13 +166,12 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
     use super::*;
-    use crate::cli::options::Options;
 
     /// Both ends of one connection.
     async fn ends() -> (Live, WebSocketStream<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("http://{}", listener.local_addr().unwrap());
-        let client = Client::new(&Options { server, key: None, key_file: None, json: false }).unwrap();
+        let client = Client::new(server.parse().unwrap(), None).unwrap();
         let serve = async { accept_async(listener.accept().await.unwrap().0).await.unwrap() };
         let (live, served) = tokio::join!(Live::open(&client), serve);
         (live.unwrap(), served)

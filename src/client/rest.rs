@@ -1,6 +1,6 @@
 //! The REST client: one request, one answer, and every way in which that can fail sorted by what it means.
 //!
-//! It goes where `--server` says and nowhere else: no proxy, no redirect, because the key travels with it.
+//! It goes to its address and nowhere else: no proxy, no redirect, because the key travels with it.
 
 use std::time::Duration;
 
@@ -10,10 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::failure::{Exit, Failure};
-use super::options::Options;
 use super::refusal::Problem;
-use super::screen;
+use super::words::clean;
 
 /// How long a TCP and TLS connection may take to come about.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -25,7 +23,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const SENTENCE_CHARS_MAX: usize = 500;
 
 /// A way to ask one server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
@@ -53,6 +51,9 @@ pub enum ClientError {
     /// The server said no.
     #[error(transparent)]
     Refused(#[from] Problem),
+    /// Such an address cannot be asked.
+    #[error("{0}")]
+    Unusable(String),
     /// Something answered, but not as a Belfry server does.
     #[error("{what} at {server}; is it a Belfry server?")]
     Unreadable {
@@ -61,17 +62,6 @@ pub enum ClientError {
         /// What was wrong.
         what: String,
     },
-}
-
-impl ClientError {
-    /// How the process ends because of this.
-    pub const fn exit(&self) -> Exit {
-        match self {
-            ClientError::Unreachable { .. } => Exit::Unavailable,
-            ClientError::Refused(problem) => problem.exit(),
-            ClientError::Unreadable { .. } => Exit::Failed,
-        }
-    }
 }
 
 impl Answer {
@@ -86,13 +76,14 @@ impl Answer {
 }
 
 impl Client {
-    /// A client for the server and with the key of the options.
+    /// A client of the server at `base`, which may have a path, with an API key or a user token.
     ///
     /// # Errors
-    /// When the address or the key cannot be used, or the system's certificates cannot be loaded.
-    pub fn new(options: &Options) -> Result<Client, Failure> {
-        let base = base_url(&options.server)?;
-        let key = options.token()?;
+    /// When the address is not one of http or https, or the system's certificates cannot be loaded.
+    pub fn new(base: Url, key: Option<SecretString>) -> Result<Client, ClientError> {
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(ClientError::Unusable("the address must begin with http:// or https://".to_owned()));
+        }
         // Somebody else may have installed it in this process already, and it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -106,7 +97,7 @@ impl Client {
         }
         let http = builder
             .build()
-            .map_err(|error| Failure::Failed(format!("failed to set up TLS: {}", innermost(&error))))?;
+            .map_err(|error| ClientError::Unusable(format!("failed to set up TLS: {}", innermost(&error))))?;
         Ok(Client { http, base, key })
     }
 
@@ -137,6 +128,14 @@ impl Client {
             request = request.header("prefer", format!("wait={}", wait.as_secs()));
         }
         self.ask(request, wait).await
+    }
+
+    /// `PUT` of a JSON body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn put(&self, path: &[&str], body: &Value) -> Result<Answer, ClientError> {
+        self.ask(self.http.request(Method::PUT, self.url(path)).json(body), Duration::ZERO).await
     }
 
     /// `DELETE` of a path, given as its segments.
@@ -229,7 +228,7 @@ impl Client {
 
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
-        url.path_segments_mut().expect("an http URL has a path, see base_url").pop_if_empty().extend(path);
+        url.path_segments_mut().expect("an http URL has a path, see new").pop_if_empty().extend(path);
         url
     }
 
@@ -241,7 +240,7 @@ impl Client {
             Some(key) => text.replace(key.expose_secret(), "[the key]"),
             None => text.to_owned(),
         };
-        screen::clean(&text).chars().take(SENTENCE_CHARS_MAX).collect()
+        clean(&text).chars().take(SENTENCE_CHARS_MAX).collect()
     }
 }
 
@@ -251,25 +250,6 @@ pub fn bearer(token: &SecretString) -> HeaderValue {
         .unwrap_or_else(|_| HeaderValue::from_static("Bearer"));
     value.set_sensitive(true);
     value
-}
-
-fn base_url(text: &str) -> Result<Url, Failure> {
-    let shown = screen::mask(&screen::clean(text));
-    let url = Url::parse(text.trim())
-        .map_err(|error| Failure::Usage(format!("--server {shown:?} is not a URL: {error}")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        // Shown without its value: a password stands in it.
-        return Err(Failure::Usage(
-            "--server must not hold a user name or password; use --key-file".to_owned(),
-        ));
-    }
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(Failure::Usage(format!("--server {shown:?} must begin with http:// or https://")));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(Failure::Usage(format!("--server {shown:?} must end before any ? or #")));
-    }
-    Ok(url)
 }
 
 /// The innermost cause: it is the one that helps ("connection refused"), and those around it are the library's.

@@ -1,10 +1,8 @@
-//! The server's no, in its own words (RFC 9457), and what it means for the exit code.
+//! The server's no, in its own words (RFC 9457).
 
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use serde::Deserialize;
-
-use super::failure::Exit;
 
 /// The most wrong fields that are listed.
 const FIELD_ERRORS_MAX: usize = 50;
@@ -64,16 +62,6 @@ impl Problem {
                 .map(|error| FieldError { field: tidy(&error.field), detail: tidy(&error.detail) })
                 .collect(),
             retry_after_seconds: header(headers, RETRY_AFTER).and_then(|value| value.parse().ok()),
-        }
-    }
-
-    /// How the process ends because of this. 502 and 504 are a proxy's way to say that the server is not there.
-    pub const fn exit(&self) -> Exit {
-        match self.status {
-            404 => Exit::NotFound,
-            401 | 403 => Exit::NotAllowed,
-            502..=504 => Exit::Unavailable,
-            _ => Exit::Failed,
         }
     }
 }
