@@ -28,8 +28,8 @@ const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Every so many turns what matters least and waits goes first: however much urgent work comes, none of it starves.
 const LEAST_FIRST_EVERY: u64 = 8;
 
-/// Jobs under way at once. They are steps of many writes, one of which is as much as others should wait for.
-const JOB_SLOTS: usize = 1;
+/// Jobs under way at once: steps of up to 128 notifications each. Two, so that one that cannot go on does not stop all.
+const JOB_SLOTS: usize = 2;
 
 /// Schedules that fire at once.
 const SCHEDULE_SLOTS: usize = 8;
