@@ -8,15 +8,16 @@ use uuid::Uuid;
 use warp::reply::Response;
 
 use super::call::Call;
-use super::fields::parse_instant;
+use super::fields::{Fields, parse_instant};
 use super::idempotent::Slotted;
 use super::problem::Problem;
 use super::sends;
 use super::shapes;
-use super::submission::{Inbound, inbound};
+use super::submission::{Inbound, inbound, read_channels};
 use crate::access::Scope;
 use crate::engine::accept::Keep;
 use crate::engine::report::{self, Standing, instant};
+use crate::engine::resend::Resent;
 use crate::model::channel::Channel;
 use crate::model::delivery::Status;
 use crate::model::invalid::Invalid;
@@ -160,6 +161,35 @@ pub async fn cancel(call: Call, id: &str) -> Result<Response, Problem> {
     call.api.engine.cancel(accepted.key).await?;
     let events = call.api.engine.store().events(accepted.key).await?;
     Ok(shapes::ok(&shapes::result(&accepted, &Standing::of(&accepted, &events))))
+}
+
+/// `POST /v1/notifications/{id}/resend`: on the channels that are named, or else on those that failed.
+pub async fn resend(mut call: Call, id: &str) -> Result<Response, Problem> {
+    call.holder_of(&Scope::Publish)?;
+    let accepted = found(&call, id).await?;
+    let body = call.optional_json().await?;
+    let mut fields = Fields::of(&body)?;
+    let channels = read_channels(&mut fields);
+    if channels.as_ref().is_some_and(|channels| channels.contains(&Channel::InApp)) {
+        fields.wrong("channels", "in_app needs no resend: mark it unread instead");
+    }
+    fields.finish(Some(()))?;
+    let engine = &call.api.engine;
+    match engine.resend(accepted.key, channels).await? {
+        Resent::Queued(_) => {}
+        Resent::UnderWay(channel) => {
+            return Err(Problem::conflict(format!(
+                "it is on its way on {channel} already; wait, or cancel it first"
+            )));
+        }
+        Resent::Nothing => {
+            return Err(Invalid::one("channels", "name the channels: none has failed").into());
+        }
+        Resent::Unknown => return Err(Problem::not_found("notification")),
+    }
+    let events = engine.store().events(accepted.key).await?;
+    let result = shapes::result(&accepted, &Standing::of(&accepted, &events));
+    Ok(shapes::json_response(StatusCode::ACCEPTED, &result))
 }
 
 /// `GET /v1/notifications`.

@@ -182,6 +182,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["notifications", id] => on!(call, GET => |call| notifications::show(call, id)),
         ["notifications", id, "status"] => on!(call, GET => |call| notifications::status(call, id)),
         ["notifications", id, "timeline"] => on!(call, GET => |call| notifications::timeline(call, id)),
+        ["notifications", id, "resend"] => on!(call, POST => |call| notifications::resend(call, id)),
         ["notifications", id, "cancel"] => on!(call, POST => |call| notifications::cancel(call, id)),
         ["schedules"] => on!(call, GET => schedules::list, POST => schedules::create),
         ["schedules", id] => on!(call,

@@ -171,7 +171,7 @@ fn read_action(fields: &mut Fields<'_>) -> Option<Action> {
     Some(Action { label: one_line(label?), url: url.to_owned() })
 }
 
-fn read_channels(fields: &mut Fields<'_>) -> Option<Vec<Channel>> {
+pub(super) fn read_channels(fields: &mut Fields<'_>) -> Option<Vec<Channel>> {
     let names = fields.texts("channels", Channel::ALL.len() * 2)?;
     let mut channels = Vec::new();
     for (at, name) in names.iter().enumerate() {

@@ -18,6 +18,7 @@ use crate::model::user::User;
 use crate::render::EmailView;
 use crate::store::attempts::Event;
 use crate::store::captures::Capture;
+use crate::store::inbox::Marks;
 use crate::store::outbox::{Due, Waits};
 use crate::store::{StoreError, Txn};
 
@@ -44,6 +45,8 @@ impl Engine {
         };
         let rules = self.shared.rules.load_full();
         let now = self.now();
+        // Whoever asks for it again knows that it may have been read.
+        let marks = if due.resends > 0 { Marks::default() } else { marks };
         match release(&accepted, (&user, category.as_ref()), marks, channel, &rules, now) {
             Release::Skip { status, reason, because } => {
                 let event = event(channel, now, status, Some(reason), because);
@@ -67,7 +70,7 @@ impl Engine {
         to: String,
     ) -> Result<(), StoreError> {
         let message = match self.message(accepted, user, channel, to, rules).await? {
-            Ok(message) => message,
+            Ok(message) => again(message, due.resends),
             Err(error) => {
                 let reason = Some(Reason::TemplateError);
                 let event = event(channel, self.now(), Status::Failed, reason, Some(error));
@@ -221,6 +224,14 @@ impl Engine {
                 Ok(())
             })
             .await
+    }
+}
+
+/// A message that was asked for again is another message: with the same id it would be taken for a repeat and dropped.
+fn again(message: Message, resends: u8) -> Message {
+    match resends {
+        0 => message,
+        times => Message { delivery_id: format!("{}.r{times}", message.delivery_id), ..message },
     }
 }
 

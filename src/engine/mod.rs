@@ -20,6 +20,7 @@ pub mod plan;
 pub mod preferences;
 mod release;
 pub mod report;
+pub mod resend;
 pub mod retention;
 pub mod schedule;
 pub mod settings;

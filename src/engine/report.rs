@@ -64,9 +64,13 @@ impl Standing {
             .map(|decision| planned(decision.channel, &decision.verdict, accepted.accepted_at))
             .collect();
         for event in events {
-            if let Some(standing) = channels.iter_mut().find(|standing| standing.channel == event.channel) {
-                standing.advance(event);
-            }
+            let place = channels.iter().position(|standing| standing.channel == event.channel);
+            // A channel that was not considered at first may have been asked for since.
+            let place = place.unwrap_or_else(|| {
+                channels.push(planned(event.channel, &Verdict::Send, accepted.accepted_at));
+                channels.len() - 1
+            });
+            channels[place].advance(event);
         }
         Standing { channels }
     }

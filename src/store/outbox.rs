@@ -86,8 +86,10 @@ pub struct Due {
     pub crowded: bool,
     /// Which notification, schedule, job or event; of a group, an id of its own.
     pub key: Uuid,
-    /// Attempts made so far.
+    /// Attempts made so far, since it was last asked for.
     pub attempts: u32,
+    /// How often it was asked for again: each time is a message of its own.
+    pub resends: u8,
     /// Alone, or with others.
     pub waits: Waits,
 }
@@ -95,12 +97,13 @@ pub struct Due {
 impl Due {
     /// A line that waits alone, of somebody who has little waiting, with no attempt made.
     pub fn new(lane: Lane, at: Millis, priority: Priority, key: Uuid) -> Due {
-        Due { lane, at, priority, crowded: false, key, attempts: 0, waits: Waits::Alone }
+        Due { lane, at, priority, crowded: false, key, attempts: 0, resends: 0, waits: Waits::Alone }
     }
 }
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct DueV2 {
+    /// Attempts in the lower bits, resends in the eight above [`ATTEMPTS_BITS`].
     attempts: u32,
     group: Option<(String, [u8; 8])>,
 }
@@ -113,9 +116,21 @@ impl DueV2 {
             Waits::AsGroup { user, group } => Some((user.clone(), group.to_bytes())),
             Waits::InGroup { .. } => return None,
         };
-        Some(DueV2 { attempts: due.attempts, group })
+        let attempts = due.attempts.min((1 << ATTEMPTS_BITS) - 1);
+        Some(DueV2 { attempts: u32::from(due.resends) << ATTEMPTS_BITS | attempts, group })
+    }
+
+    fn attempts(&self) -> u32 {
+        self.attempts & ((1 << ATTEMPTS_BITS) - 1)
+    }
+
+    fn resends(&self) -> u8 {
+        self.attempts.to_be_bytes()[0]
     }
 }
+
+/// No retry schedule is anywhere near as long.
+const ATTEMPTS_BITS: u32 = 24;
 
 impl Record for DueV2 {
     const VERSION: u8 = 2;
@@ -205,7 +220,7 @@ fn look_at(
             }
             if !taken(wanted.lane, due.key) {
                 let line: DueV2 = read.open_value(at, value)?;
-                due.attempts = line.attempts;
+                (due.attempts, due.resends) = (line.attempts(), line.resends());
                 if let Some((user, group)) = line.group {
                     due.waits = Waits::AsGroup { user, group: GroupId::from_bytes(group) };
                 }
@@ -252,17 +267,16 @@ impl Txn<'_> {
     pub fn due_of(&self, accepted: &Accepted) -> Answer<Vec<Due>> {
         let events = self.events(accepted.key)?;
         let (mut lines, user) = (Vec::new(), &accepted.notification.user_id);
-        for decision in &accepted.decisions {
-            let planned = match &decision.verdict {
-                Verdict::Send => accepted.accepted_at,
-                Verdict::Deferred { until, .. } => *until,
-                Verdict::Skipped { .. } => continue,
+        for channel in Channel::ALL {
+            let planned = match accepted.decision(channel).map(|decision| &decision.verdict) {
+                Some(Verdict::Send) => Some(accepted.accepted_at),
+                Some(Verdict::Deferred { until, .. }) => Some(*until),
+                Some(Verdict::Skipped { .. }) | None => None,
             };
-            let moved = events.iter().rev().find(|event| event.channel == decision.channel);
-            let at = moved.and_then(|event| event.not_before).unwrap_or(planned);
-            let lane = Lane::Channel(decision.channel);
-            let due = Due::new(lane, at, accepted.notification.priority, accepted.key);
-            if let Some(group) = self.group_of(user, decision.channel, accepted.key)? {
+            let moved = events.iter().rev().find(|event| event.channel == channel);
+            let Some(at) = moved.and_then(|event| event.not_before).or(planned) else { continue };
+            let due = Due::new(Lane::Channel(channel), at, accepted.notification.priority, accepted.key);
+            if let Some(group) = self.group_of(user, channel, accepted.key)? {
                 lines.push(Due { waits: Waits::InGroup { user: user.clone(), group }, ..due });
                 continue;
             }
@@ -289,6 +303,8 @@ mod tests {
         let waits = Waits::AsGroup { user: "a".into(), group: GroupId::from_bytes([7; 8]) };
         let bytes = |due: &Due| encode(&DueV2::of(due).expect("it has a line"));
         assert_eq!(bytes(&Due { attempts: 3, ..alone.clone() }), [2, 3, 0]);
+        let again = DueV2::of(&Due { attempts: 3, resends: 2, ..alone.clone() }).expect("it has a line");
+        assert_eq!((again.attempts(), again.resends()), (3, 2));
         assert_eq!(bytes(&Due { waits, ..alone }), [vec![2, 0, 1, 1, b'a'], vec![7; 8]].concat());
     }
 }

@@ -74,6 +74,27 @@ async fn a_key_that_is_empty_or_too_long_is_refused_by_name() {
     }
 }
 
+#[tokio::test]
+async fn a_notification_is_sent_again_on_the_channels_that_are_named() {
+    let server = Server::start().await;
+    let client = server.admin();
+    client.person("anna").await;
+    let sent = client.notify(&hello("anna")).await;
+    let id = sent["notification_id"].as_str().unwrap();
+    client.comes_to(id, "email", "sent").await;
+    let path = format!("/v1/notifications/{id}/resend");
+    let refused = client.post(&path, &json!({ "channels": ["in_app"] })).await.is(422);
+    assert_eq!(refused["errors"][0]["field"], "channels");
+    client.post(&path, &json!({})).await.is(422);
+    let queued = client.post(&path, &json!({ "channels": ["email"] })).await.is(202);
+    assert_eq!(queued["notification_id"], id);
+    let twice =
+        until("the second mail", || async { (messages(&client).await.get(id) == Some(&2)).then_some(()) });
+    tokio::time::timeout(PATIENCE, twice).await.unwrap();
+    assert_eq!(client.standing(id, "email").await["attempts"], 2);
+    client.post("/v1/notifications/nothing/resend", &json!({ "channels": ["email"] })).await.is(404);
+}
+
 /// Everything that was captured, by the message that it was in.
 async fn messages(client: &Client) -> BTreeMap<String, usize> {
     let mut copies = BTreeMap::new();

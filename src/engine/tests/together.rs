@@ -1,6 +1,7 @@
 //! What waits together, what takes another's place, and who goes first.
 
 use super::*;
+use crate::engine::resend::Resent;
 use crate::model::category::Category;
 use crate::model::digest::{Digest, Throttle};
 use crate::model::notification::Priority;
@@ -285,4 +286,40 @@ async fn a_change_of_something_else_leaves_what_waits_alone() {
     let events = house.engine.store().events(held.key).await.expect("readable");
     assert!(events.is_empty(), "{events:?}");
     assert_eq!(house.email(&gathered[0]).await, (Status::Batched, Some(Reason::Batched)));
+}
+
+#[tokio::test]
+async fn what_failed_is_sent_again_when_asked_for_as_a_message_of_its_own() {
+    let house = House::new(Mode::Capture).await;
+    let sent = house.send(|_| {}).await;
+    house.work().await;
+    let resend = |channels| house.engine.resend(sent.key, channels);
+    let asked = resend(None).await.expect("the store takes it");
+    assert_eq!(asked, Resent::Nothing, "nothing has failed");
+    let asked = resend(Some(vec![Channel::Email])).await.expect("the store takes it");
+    assert_eq!(asked, Resent::Queued(vec![Channel::Email]));
+    let asked = resend(Some(vec![Channel::Email])).await.expect("the store takes it");
+    assert_eq!(asked, Resent::UnderWay(Channel::Email));
+    assert_eq!(house.email(&sent).await, (Status::Pending, None));
+    house.work().await;
+    assert_eq!(house.email(&sent).await, (Status::Sent, None));
+    let mails = house.mails().await;
+    assert_eq!(mails.len(), 2);
+    assert_ne!(mails[0].delivery_id, mails[1].delivery_id);
+}
+
+#[tokio::test]
+async fn what_is_sent_again_can_be_withdrawn_and_honours_what_the_person_wants() {
+    let house = House::new(Mode::Capture).await;
+    let sent = house.send(|n| n.channels = Some(vec![Channel::InApp])).await;
+    let resend = || house.engine.resend(sent.key, Some(vec![Channel::Email]));
+    resend().await.expect("the store takes it");
+    assert_eq!(house.engine.cancel(sent.key).await.expect("the store takes it"), 1);
+    house.work().await;
+    assert_eq!(house.email(&sent).await, (Status::Canceled, Some(Reason::Canceled)));
+    house.user(|preferences| *preferences.channels.entry(Channel::Email).or_default() = false).await;
+    resend().await.expect("the store takes it");
+    house.work().await;
+    assert_eq!(house.email(&sent).await, (Status::Skipped, Some(Reason::PreferenceChannelOff)));
+    assert_eq!(house.captured().await, 0);
 }
