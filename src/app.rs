@@ -15,10 +15,13 @@ use crate::api::live::Backend;
 use crate::api::{self, Api, HubWatcher};
 use crate::channel::Ways;
 use crate::channel::email::{self, Email, SetupError};
+use crate::channel::push::Push;
+use crate::channel::push::vapid::{Signer, read_private};
 use crate::channel::settings::Tls;
 use crate::channel::webhook::Webhook;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
+use crate::engine::push_keys::push_keys;
 use crate::engine::{Engine, Modes, Parts, Rules};
 use crate::hub::{self, Hub, Leave};
 use crate::listen;
@@ -116,11 +119,12 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let outbound = Outbound::new(&config.outbound)?;
         let vault = Vault::open_at(store.path())?;
+        let ways = ways(&config, &store, &outbound, clock.now()).await?;
         let engine = Engine::new(Parts {
             store,
             clock: clock.clone(),
             watcher: HubWatcher::new(hub.clone(), clock.clone()),
-            ways: Arc::new(ways(&config)?),
+            ways: Arc::new(ways),
             webhook: Webhook::new(outbound.clone()),
             vault,
             renderer: Arc::new(Renderer::new()?),
@@ -184,7 +188,9 @@ impl App {
     /// # Errors
     /// Where it cannot be used; then the old one holds.
     pub async fn reload(&self, config: Config) -> Result<(), StartError> {
-        let (ways, rules) = (ways(&config)?, rules(&config));
+        let store = self.api.engine.store();
+        let ways = ways(&config, store, &self.api.outbound, self.api.clock.now()).await?;
+        let rules = rules(&config);
         self.api.outbound.reload(&config.outbound)?;
         let old = self.config.load_full();
         if let Some(secret) = &config.auth.jwt_secret {
@@ -399,10 +405,23 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-fn ways(config: &Config) -> Result<Ways, SetupError> {
+async fn ways(config: &Config, store: &Store, outbound: &Outbound, now: Millis) -> Result<Ways, StartError> {
+    Ok(Ways { email: email(config)?, push: Some(push(config, store, outbound, now).await?) })
+}
+
+async fn push(config: &Config, store: &Store, outbound: &Outbound, now: Millis) -> Result<Push, StoreError> {
+    let settings = &config.channels.browser_push;
+    let given = settings.vapid_private_key.as_ref();
+    let keys = push_keys(store, given.and_then(|key| read_private(key.expose_secret())), now).await?;
+    let page = config.server.base_url.clone().filter(|url| url.starts_with("https://"));
+    let signer = Signer::new(keys, settings.subject.clone().or(page));
+    Ok(Push::new(outbound.clone(), signer, settings.ttl))
+}
+
+fn email(config: &Config) -> Result<Option<Email>, SetupError> {
     let settings = &config.channels.email;
     let Some(host) = settings.host.clone().filter(|_| settings.mode() == Mode::Live) else {
-        return Ok(Ways::default());
+        return Ok(None);
     };
     let email = Email::new(email::Options {
         host,
@@ -422,5 +441,5 @@ fn ways(config: &Config) -> Result<Ways, SetupError> {
         connections_max: settings.max_connections,
         base_url: config.server.base_url.clone(),
     })?;
-    Ok(Ways { email: Some(email) })
+    Ok(Some(email))
 }

@@ -25,6 +25,7 @@ mod policies;
 mod preferences;
 mod problem;
 mod publish;
+mod push;
 mod quiet_hours;
 mod recipients;
 mod route;

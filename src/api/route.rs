@@ -21,7 +21,7 @@ use super::endpoints;
 use super::problem::Problem;
 use super::{
     Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
-    keys, live, ndjson, notifications, pages, preferences, publish, quiet_hours, schedules, simulate,
+    keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours, schedules, simulate,
     templates, topics, users, workflow_events,
 };
 
@@ -214,6 +214,15 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
             PATCH => |call| users::patch(call, id),
             DELETE => |call| users::erase(call, id),
         ),
+        ["users", id, "push-subscriptions"] => on!(call,
+            GET => |call| push::list(call, id),
+            POST => |call| push::create(call, id),
+            DELETE => |call| push::delete_by_endpoint(call, id),
+        ),
+        ["users", id, "push-subscriptions", subscription] => {
+            on!(call, DELETE => |call| push::delete_by_id(call, id, subscription))
+        }
+        ["push", "vapid-public-key"] => on!(call, GET => push::public_key),
         ["users", id, "tokens"] => on!(call, POST => |call| users::mint(call, id)),
         ["users", id, "preferences"] => on!(call,
             GET => |call| preferences::show(call, id),

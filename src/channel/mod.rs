@@ -2,6 +2,7 @@
 //! time, or tries twice.
 
 pub mod email;
+pub mod push;
 pub mod settings;
 pub mod webhook;
 
@@ -16,6 +17,8 @@ use crate::model::message::Message;
 pub struct Ways {
     /// Mail, where a server for it is configured.
     pub email: Option<email::Email>,
+    /// Web Push. It is sent to each of a person's browsers for itself, so by [`push::Push::send`].
+    pub push: Option<push::Push>,
 }
 
 impl Ways {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 
+use super::push::settings::BrowserPush;
 use crate::model::channel::{Channel, Mode};
 use crate::settings::{
     Kind, Unit, Violation, one_of, optional, parsed, path, secret, sections, settings, text, whole, within,
@@ -32,7 +33,7 @@ sections! {
         /// Text messages.
         sms: Parked;
         /// Web Push.
-        browser_push: Parked;
+        browser_push: BrowserPush;
         /// Calls to people's own endpoints.
         webhook: Webhook;
     }
@@ -193,9 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn the_inbox_and_webhooks_are_live_and_other_channels_start_switched_off() {
+    fn what_needs_no_account_anywhere_is_live_and_other_channels_start_switched_off() {
         let modes = Channel::ALL.map(|channel| Channels::default().mode(channel));
-        assert_eq!(modes, [Mode::Live, Mode::Off, Mode::Off, Mode::Off, Mode::Live]);
+        assert_eq!(modes, [Mode::Live, Mode::Off, Mode::Live, Mode::Off, Mode::Live]);
     }
 
     #[test]

@@ -185,12 +185,17 @@ pub fn from_process(file: Option<&Path>, overrides: &[(&str, String)]) -> Result
 fn leases_outlive_sends(config: &Config) -> Option<Violation> {
     let (lease, timeout) = (&config.delivery.lease, &config.channels.email.timeout);
     // A send waits for a connection and then has its attempt, each within the timeout.
-    (*lease <= *timeout * 2).then(|| Violation {
-        keys: vec!["delivery.lease".to_owned(), "channels.email.timeout".to_owned()],
-        message: format!(
-            "delivery.lease is {}, but must be longer than twice channels.email.timeout, which is {}",
-            show_duration(lease),
-            show_duration(timeout),
-        ),
+    let of_a_mail = ("channels.email.timeout", timeout);
+    // A push message that is too large is sent once more.
+    let of_a_call = ("outbound.timeout", &config.outbound.timeout);
+    [of_a_mail, of_a_call].into_iter().find(|(_, timeout)| *lease <= **timeout * 2).map(|(key, timeout)| {
+        Violation {
+            keys: vec!["delivery.lease".to_owned(), key.to_owned()],
+            message: format!(
+                "delivery.lease is {}, but must be longer than twice {key}, which is {}",
+                show_duration(lease),
+                show_duration(timeout),
+            ),
+        }
     })
 }

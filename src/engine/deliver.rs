@@ -77,21 +77,26 @@ impl Engine {
                 return self.settle(accepted, due, event, None).await;
             }
         };
-        let (outcome, capture) = self.make_attempt(channel, message, rules).await;
+        let (outcome, capture) = self.make_attempt(channel, message, Some(accepted), due, rules).await;
         let event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
         self.settle(accepted, due, event, capture).await
     }
 
-    /// Hands a message to its channel. Answers what came of it, and what is to be kept of it where nothing leaves.
+    /// Hands a message to its channel: one `about` a notification, or one for several together. Answers what came of it, and what is to be kept of it where nothing leaves.
     pub(super) async fn make_attempt(
         &self,
         channel: Channel,
         message: Message,
+        about: Option<&Accepted>,
+        due: &Due,
         rules: &Rules,
     ) -> (Outcome, Option<Capture>) {
         let started = std::time::Instant::now();
         let made = match rules.modes.of(channel) {
             Mode::Live if channel == Channel::Webhook => (self.send_to_own(&message).await, None),
+            Mode::Live if channel == Channel::BrowserPush => {
+                (self.push(&message, about, due, rules).await, None)
+            }
             Mode::Live => (self.shared.ways.load_full().send(channel, &message).await, None),
             Mode::Capture => {
                 let now = self.now();

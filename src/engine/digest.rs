@@ -66,7 +66,7 @@ impl Engine {
                 return (event(channel, self.now(), Status::Failed, reason, Some(error)), None);
             }
         };
-        let (outcome, capture) = self.make_attempt(channel, message, rules).await;
+        let (outcome, capture) = self.make_attempt(channel, message, None, due, rules).await;
         let mut event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
         let together = format!("one message for {}", sorted.send.len());
         event.detail = Some(match event.detail {

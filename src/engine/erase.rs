@@ -44,6 +44,7 @@ impl Engine {
                     txn.erase_recent(&id)?;
                     txn.erase_captures(&id)?;
                     txn.erase_history(&id)?;
+                    txn.remove_push_subscriptions(&id, |_| true)?;
                     txn.remove_user(&id)?;
                     Ok::<_, StoreError>((known || erased > 0, false))
                 })

@@ -18,6 +18,8 @@ pub mod inbox;
 mod night;
 pub mod plan;
 pub mod preferences;
+mod push;
+pub mod push_keys;
 mod release;
 pub mod report;
 pub mod resend;
@@ -218,6 +220,16 @@ impl Engine {
         self.shared.rules.store(Arc::new(rules));
         self.shared.ways.store(Arc::new(ways));
         self.shared.wake.notify_one();
+    }
+
+    /// The key that browsers subscribe with, where Web Push is set up.
+    pub fn push_public_key(&self) -> Option<Vec<u8>> {
+        Some(self.shared.ways.load().push.as_ref()?.signer().public()?.to_vec())
+    }
+
+    /// Whether browsers that subscribed with that key can still be reached.
+    pub fn has_push_key(&self, public: &[u8]) -> bool {
+        self.shared.ways.load().push.as_ref().is_some_and(|push| push.signer().has(public))
     }
 
     /// Says goodbye on the ways out, once nothing is sent any more.

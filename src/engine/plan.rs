@@ -68,7 +68,7 @@ pub fn address(user: &User, channel: Channel, mode: Mode) -> Option<String> {
         Channel::Email => user.email.clone(),
         Channel::Sms => user.phone.clone(),
         // Where nothing leaves the machine the person's id says enough of whom it was for.
-        Channel::BrowserPush => (mode == Mode::Capture).then(|| user.id.clone()),
+        Channel::BrowserPush => (mode == Mode::Capture || user.has_push).then(|| user.id.clone()),
         Channel::Webhook => (mode == Mode::Capture || !user.no_webhook).then(|| user.id.clone()),
     }
 }

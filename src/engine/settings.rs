@@ -43,7 +43,7 @@ settings! {
     /// How deliveries are worked off.
     pub struct Delivery {
         /// How long a delivery is kept from a second try while its first is under way. Longer than twice
-        /// `channels.email.timeout`.
+        /// `channels.email.timeout` and twice `outbound.timeout`.
         lease: Duration = Duration::from_secs(2 * MINUTE),
             within(Unit::Seconds, Duration::from_secs(1)..=Duration::from_secs(DAY));
     }

@@ -16,6 +16,8 @@ pub mod invalid;
 pub mod message;
 pub mod notification;
 pub mod preferences;
+pub mod push;
+
 pub mod quiet_hours;
 pub mod retry;
 pub mod schedule;

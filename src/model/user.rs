@@ -22,6 +22,8 @@ pub struct User {
     pub preferences: Option<Preferences>,
     /// Whether it is known, when a notification is planned, that no endpoint of theirs can be called. Not stored.
     pub no_webhook: bool,
+    /// Whether any browser of theirs takes notifications: known where one person is read, not in lists.
+    pub has_push: bool,
     /// When we first heard of the person.
     pub created_at: Millis,
     /// When anything above last changed.

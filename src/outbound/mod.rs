@@ -18,8 +18,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method};
 use reqwest::{Certificate, Client, Url};
+
+use crate::clock::Millis;
 
 pub use address::Cidr;
 pub use guard::{Guard, Refused, URL_BYTES_MAX};
@@ -89,6 +92,18 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The beginning of its body.
     pub body: Bytes,
+}
+
+impl Answer {
+    /// How long the other side asks to be left alone (RFC 9110, section 10.2.3): so many seconds, or until a date.
+    pub fn retry_after(&self, now: Millis) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
+        Some(Duration::from_millis(u64::try_from(date - now).unwrap_or(0)))
+    }
 }
 
 /// The client. Cheap to clone; all clones go by the same settings.

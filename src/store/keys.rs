@@ -31,6 +31,9 @@
 //! | `y` | template name | which version of a template holds |
 //! | `Y` | template name, 0, version | one version of a template |
 //! | `f` | user id | up to which offset the person's lines were let go of |
+//! | `p` | user id | the browsers that the person allowed to show notifications |
+//! | `P` | hash of an endpoint | whose browser it is |
+//! | `O` | notification key | which browsers are done with it, while it is tried again on others |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `E` | endpoint id (UUIDv7) | an outbound webhook |
 //! | `V` | endpoint, notification, event id | an event that waits for its endpoint; together the order of one notification |
@@ -77,6 +80,9 @@ pub(super) const SCHEDULE: u8 = b'r';
 pub(super) const TEMPLATE: u8 = b'y';
 pub(super) const TEMPLATE_VERSION: u8 = b'Y';
 pub(super) const TRIMMED: u8 = b'f';
+pub(super) const PUSH_SUBSCRIPTIONS: u8 = b'p';
+pub(super) const PUSH_ENDPOINT: u8 = b'P';
+pub(super) const PUSHED: u8 = b'O';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 pub(super) const ENDPOINT: u8 = b'E';

@@ -31,6 +31,7 @@ mod open;
 pub mod outbox;
 pub mod participants;
 mod policies;
+pub mod push_subscriptions;
 mod queue;
 pub mod recent;
 mod records;

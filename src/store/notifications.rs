@@ -167,6 +167,7 @@ impl Txn<'_> {
         for word in words.into_iter().flatten() {
             self.forget_latest(&n.user_id, word, key)?;
         }
+        self.put_pushed(key, &Vec::new())?;
         if let Some(id) = &accepted.notification.given_id {
             self.remove_short(keys::named(keys::GIVEN_ID, id.as_bytes()));
         }

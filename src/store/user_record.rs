@@ -78,6 +78,7 @@ impl UserV2 {
             attributes: self.attributes,
             preferences: self.preferences.map(Preferences::from),
             no_webhook: false,
+            has_push: false,
             created_at: self.created_at,
             updated_at: self.updated_at,
         }

@@ -3,6 +3,7 @@
 use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
+use super::push_subscriptions;
 use super::txn::Txn;
 use super::user_record::UserV2;
 use super::view::Read;
@@ -29,7 +30,9 @@ impl<T> Page<T> {
 
 pub(super) fn get(read: &impl Read, id: &str) -> Answer<Option<User>> {
     let record: Option<UserV2> = read.get(&keys::named(keys::USER, id.as_bytes()))?;
-    Ok(record.map(|record| record.into_user(id)))
+    let Some(record) = record else { return Ok(None) };
+    let has_push = push_subscriptions::any(read, id)?;
+    Ok(Some(User { has_push, ..record.into_user(id) }))
 }
 
 impl Store {

@@ -21,6 +21,7 @@ mod notifications;
 mod preferences;
 mod problems;
 mod publish;
+mod push;
 mod refusals;
 mod retention;
 mod rights;

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod events;
 pub mod mail;
+pub mod push;
 pub mod receiver;
 pub mod server;
 pub mod socket;
