@@ -77,18 +77,14 @@ impl Engine {
         if let Some(given) = &given {
             txn.put_given_id(given, batch.id, content);
         }
-        let at_once = match &target {
-            Target::Users(users) if users.len() <= at_once_max => Some(users.clone()),
-            Target::Users(users) => {
-                batch.expected = u64::try_from(users.len()).ok();
-                None
-            }
-            Target::Topic(name) => {
-                batch.expected = Some(txn.topic(name)?.map_or(0, |topic| topic.members));
-                None
-            }
-            Target::Everyone => None,
-        };
+        let at_once = few(txn, &target, at_once_max)?;
+        if at_once.is_none() {
+            batch.expected = match &target {
+                Target::Users(users) => u64::try_from(users.len()).ok(),
+                Target::Topic(name) => txn.topic(name)?.map(|topic| topic.members),
+                Target::Everyone => None,
+            };
+        }
         let each = match at_once {
             Some(users) => {
                 let named = Notification { given_id: given.clone(), ..notification.clone() };
@@ -176,6 +172,22 @@ impl Engine {
     }
 }
 
+/// The people of a target, where they are at most `most`.
+fn few(txn: &Txn<'_>, target: &Target, most: usize) -> Result<Option<Vec<String>>, StoreError> {
+    match target {
+        Target::Users(users) => Ok((users.len() <= most).then(|| users.clone())),
+        Target::Topic(name) => {
+            let page = txn.topic_members(name, None, most)?;
+            let users = page.items.into_iter().map(|member| member.user_id).collect();
+            Ok(page.next.is_none().then_some(users))
+        }
+        Target::Everyone => {
+            let page = txn.user_ids(None, most)?;
+            Ok(page.next.is_none().then_some(page.items))
+        }
+    }
+}
+
 /// The send that was accepted under `id` before, if it has the same content.
 fn sent_before(txn: &Txn<'_>, id: &str, content: [u8; 16]) -> Result<Option<Sent>, AcceptError> {
     let conflict = || AcceptError::Conflict { id: id.to_owned() };
@@ -191,7 +203,7 @@ fn sent_before(txn: &Txn<'_>, id: &str, content: [u8; 16]) -> Result<Option<Sent
         }
     };
     let Some(batch) = txn.batch(key)? else { return Ok(None) };
-    let few = batch.expected.is_none() && batch.parts == 1;
+    let few = batch.state == BatchState::Completed && batch.expected.is_none() && batch.parts <= 1;
     let mut each = Vec::new();
     for member in if few { txn.batch_members(key, 0)? } else { Vec::new() } {
         each.extend(txn.notification(member)?.map(|accepted| Taken::Repeat(accepted.into())));

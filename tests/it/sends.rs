@@ -93,6 +93,17 @@ async fn a_topic_is_served_in_the_background_and_its_batch_says_how_far_it_is() 
 }
 
 #[tokio::test]
+async fn a_small_topic_is_served_before_the_answer_too() {
+    let server = Server::start().await;
+    let client = server.admin();
+    join(&client, "ops", &["anna".into(), "ben".into()]).await;
+    let sent = client.notify(&to_many(json!({ "topic": "ops", "id": "small" }))).await;
+    assert_eq!((&sent["successful"], sent["results"].as_array().unwrap().len()), (&json!(2), 2));
+    assert_eq!(totals(&client, &["anna".into(), "ben".into()]).await, BTreeSet::from([1]));
+    assert_eq!(client.notify(&to_many(json!({ "topic": "ops", "id": "small" }))).await, sent);
+}
+
+#[tokio::test]
 async fn everybody_and_long_lists_are_served_too() {
     let server = Server::start().await;
     let client = server.admin();
