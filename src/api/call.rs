@@ -12,6 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::problem::Problem;
@@ -46,6 +47,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The right to take the connection over, where the client asked to upgrade it.
     pub upgrade: Option<OnUpgrade>,
+    /// Ends the connection in the middle of an answer.
+    pub cut: CancellationToken,
     /// The body.
     pub body: Body,
     /// Its place among the kept answers, where it carries an idempotency key.

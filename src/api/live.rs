@@ -182,7 +182,7 @@ pub async fn listen(call: Call) -> Result<Response, Problem> {
         })?;
         subscribe.push(channel);
     }
-    let listener = Listener { principal, session_id, resume, subscribe };
+    let listener = Listener { principal, session_id, resume, subscribe, cut: call.cut.clone() };
     let mut events = call.api.live.load().listen(listener).map_err(refused)?;
     let stream = futures_util::stream::poll_fn(move |cx| events.poll_recv(cx));
     let mut response =

@@ -24,6 +24,7 @@ use super::{
     keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours, schedules, simulate,
     templates, topics, users, workflow_events,
 };
+use crate::listen::Peer;
 
 /// Runs the handler of the request's method, or answers 405 with the methods that there are. Each handler's future has a
 /// box of its own: without, every request would carry room for the largest of them.
@@ -93,6 +94,7 @@ fn call(api: Arc<Api>, mut head: Parts, body: Body) -> Call {
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         upgrade: head.extensions.remove(),
+        cut: head.extensions.remove::<Peer>().map(|peer| peer.cut).unwrap_or_default(),
         headers: head.headers,
         body,
         slotted: None,

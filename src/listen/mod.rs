@@ -55,8 +55,14 @@ pub struct Limits {
 }
 
 /// Who is at the other end of the connection: an extension of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address.
+    pub address: SocketAddr,
+    /// Once this is cancelled, the connection ends in the middle of whatever it does: for an answer that has no end by
+    /// itself, and a client that does not read it.
+    pub cut: CancellationToken,
+}
 
 /// Accepts and serves until the supervisor is asked to stop, and then lets the requests in flight finish; they are
 /// the supervisor's tasks, so its `drained` waits for them. A `warp::service` is passed in as
@@ -137,9 +143,11 @@ async fn converse<S, Out>(
 {
     let pace = Pace::new(limits.idle_timeout);
     let began = pace.clone();
+    let cut = CancellationToken::new();
+    let whom = Peer { address: peer, cut: cut.clone() };
     let service = service_fn(move |mut request: Request<Incoming>| {
         began.request_began();
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(whom.clone());
         service.call(request.map(|body| Timed::new(body, limits.idle_timeout)))
     });
     let connection = http1::Builder::new()
@@ -149,12 +157,18 @@ async fn converse<S, Out>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let whole = async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
+    };
+    let ended = tokio::select! {
+        ended = whole => ended,
+        () = cut.cancelled() => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended badly");

@@ -18,9 +18,9 @@ const LIMITS: Limits = Limits {
 };
 
 async fn answer(request: Request<Timed<Incoming>>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let peer = *request.extensions().get::<Peer>().expect("every request carries its peer");
+    let peer = request.extensions().get::<Peer>().cloned().expect("every request carries its peer");
     let text = match request.into_body().collect().await {
-        Ok(body) => format!("{} {}", peer.0.ip(), body.to_bytes().len()),
+        Ok(body) => format!("{} {}", peer.address.ip(), body.to_bytes().len()),
         Err(error) => error.to_string(),
     };
     Ok(Response::new(Full::new(Bytes::from(text))))
@@ -107,7 +107,7 @@ async fn a_warp_filter_is_served_and_knows_its_peer() {
     let filter = warp::path("who")
         .and(warp::ext::get::<Peer>())
         .and(warp::ext::optional::<hyper::upgrade::OnUpgrade>())
-        .map(|peer: Peer, upgrade: Option<_>| format!("{} {}", peer.0.ip(), upgrade.is_some()));
+        .map(|peer: Peer, upgrade: Option<_>| format!("{} {}", peer.address.ip(), upgrade.is_some()));
     let service = hyper_util::service::TowerToHyperService::new(warp::service(filter));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, supervisor) = (listener.local_addr().unwrap(), Supervisor::new());

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::join::{self, Join};
 use super::out::Out;
@@ -28,7 +29,7 @@ const EVENTS_MAX: usize = 16;
 /// A reader that has taken nothing for so long is stalled, and not merely busy.
 const STALLED_AFTER_MS: Millis = 250;
 /// How long a last event may take to leave.
-const FAREWELL_MS: Millis = 5_000;
+const FAREWELL_MS: Millis = 2_000;
 
 /// One event, as the HTTP layer writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Listener {
     pub resume: Option<Resume>,
     /// What it wants to watch.
     pub subscribe: Vec<Channel>,
+    /// Ends the HTTP connection where its client does not read.
+    pub cut: CancellationToken,
 }
 
 impl<B: Backend> Door<B> {
@@ -68,7 +71,7 @@ impl<B: Backend> Door<B> {
     /// # Errors
     /// A [`Refusal`]: there is nobody to let in, they may not, or the house is full.
     pub fn listen(&self, listener: Listener) -> Result<mpsc::Receiver<Event>, Refusal> {
-        let Listener { principal, session_id, resume, subscribe } = listener;
+        let Listener { principal, session_id, resume, subscribe, cut } = listener;
         let Entry::Seated(seat, mut join) = self.entry(principal, session_id, resume)? else {
             return Err(Refusal::Anonymous);
         };
@@ -77,7 +80,7 @@ impl<B: Backend> Door<B> {
         let session = Session::new(&self.shared.limits, self.shared.hub.clone(), self.shared.clock.now());
         let shared = self.shared.clone();
         let out = Out::default();
-        let stream = Stream { shared, session, out, events, epoch: String::new(), blocked: None };
+        let stream = Stream { shared, session, out, events, cut, epoch: String::new(), blocked: None };
         self.supervisor.spawn("event stream", Box::pin(stream.run(seat, *join)));
         Ok(taken)
     }
@@ -89,6 +92,7 @@ struct Stream<B> {
     session: Session,
     out: Out,
     events: mpsc::Sender<Event>,
+    cut: CancellationToken,
     epoch: String,
     /// Since when the reader has taken nothing, and whether that is called a stall already.
     blocked: Option<(Millis, bool)>,
@@ -136,7 +140,8 @@ impl<B: Backend> Stream<B> {
         let clock = self.shared.clock.clone();
         tokio::select! {
             _ = self.hand_over_all() => {}
-            () = clock.sleep_until(now.saturating_add(FAREWELL_MS)) => {}
+            // A client that does not read would hold the connection, and a shutdown, for ever.
+            () = clock.sleep_until(now.saturating_add(FAREWELL_MS)) => self.cut.cancel(),
         }
     }
 
@@ -240,13 +245,13 @@ impl<B: Backend> Stream<B> {
         Ok(())
     }
 
-    /// Hands over everything, at the reader's pace.
+    /// Hands over everything, at the reader's pace, and waits until it is taken.
     async fn hand_over_all(&mut self) -> Result<(), End> {
         while !self.out.is_empty() {
             self.events.reserve().await.map_err(|_| End::Gone)?;
             self.hand_over()?;
         }
-        Ok(())
+        self.events.reserve_many(EVENTS_MAX).await.map(drop).map_err(|_| End::Gone)
     }
 
     fn note_stall(&mut self) {

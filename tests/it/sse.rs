@@ -186,3 +186,19 @@ async fn a_quiet_event_stream_beats_and_one_that_is_left_is_forgotten() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_a_reader_that_does_not_read() {
+    let mut server = Server::start_with(&[("SERVER__DRAIN_TIME", "15s")]).await;
+    let admin = server.admin();
+    let token = admin.mint("ada", &json!({})).await;
+    let (_stuck, _) = Events::join(server.url(), &token, "", None).await;
+    let big = with(hello("ada"), json!({ "message": "x".repeat(30_000) }));
+    for _ in 0..250 {
+        admin.notify(&big).await;
+    }
+    let begun = Instant::now();
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.ended().await.code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
