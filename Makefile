@@ -28,7 +28,7 @@ driven := BELFRY_BIN="$(BELFRY_BIN)"
 tools := $(driven) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 POWERCUT_ROUNDS ?= 3
-stages := lint deny release unit it real-mail deb-test powercut diskfull browser
+stages := lint deny release unit it conformance real-mail deb-test powercut diskfull browser
 
 .PHONY: help run test setup fmt deb bench clean bin $(stages)
 
@@ -70,6 +70,9 @@ unit: ## unit and documentation tests
 
 it: bin ## integration tests, the ones over sockets and with kill -9 among them
 	@$(tools) $(stage) it cargo test --locked --test '*'
+
+conformance: ## the Autobahn suite against our WebSocket handshake and frames
+	@$(stage) conformance tests/conformance/run.sh
 
 real-mail: ## mail through a real Postfix into a real Dovecot
 	@$(stage) real-mail tests/system/real_mail.sh

@@ -11,17 +11,16 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use support::live::{connect, name, one_thread, tokens};
 use support::{Asker, Outcome, Server, Tally, keep, line, median};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
 const STARTS: usize = 9;
 /// The default of `websocket.max_connections`.
 const SERVED: usize = 1_000;
 const IDLE: usize = 6_000;
 const PUBLISHERS: usize = 64;
-const CONNECTING_MAX: usize = 64;
 /// How long the server may settle before its memory is read.
 const SETTLE: Duration = Duration::from_secs(2);
 const NOTIFICATION: &[u8; 21] = b"\"type\":\"notification\"";
@@ -34,11 +33,6 @@ fn main() -> Outcome<()> {
     let idle = one_thread(idle_connections())?;
     let served = one_thread(serve_a_thousand())?;
     keep("live", &json!({ "start": start, "idle_connection": idle, "served": served }))
-}
-
-fn one_thread<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, work)
 }
 
 fn cold_start() -> Outcome<Value> {
@@ -136,60 +130,6 @@ fn publish(user: usize) -> Vec<u8> {
     let body =
         json!({ "user_id": name(user), "type": "system_alert", "title": "Disk", "message": "almost full" });
     support::head("POST", "/v1/notifications", &body.to_string(), "").into_bytes()
-}
-
-fn name(user: usize) -> String {
-    format!("user-{user:05}")
-}
-
-async fn tokens(address: SocketAddr, count: usize) -> Outcome<Vec<String>> {
-    let mut tokens = Vec::with_capacity(count);
-    let mut asker = Asker::connect(address).await?;
-    for user in 0..count {
-        let path = format!("/v1/users/{}/tokens", name(user));
-        let request = support::head("POST", &path, r#"{"expires_in":3600}"#, "");
-        let (status, body) = asker.ask_for_body(request.as_bytes()).await?;
-        let token = serde_json::from_str::<Value>(&body)?["token"].as_str().map(str::to_owned);
-        tokens.push(token.ok_or_else(|| format!("no token, but {status}"))?);
-    }
-    Ok(tokens)
-}
-
-/// Opens a connection for each token and waits for its `hello`.
-async fn connect(address: SocketAddr, tokens: &[String]) -> Outcome<Vec<TcpStream>> {
-    let gate = Rc::new(Semaphore::new(CONNECTING_MAX));
-    let mut opening = Vec::new();
-    for token in tokens {
-        let (gate, token) = (gate.clone(), token.clone());
-        opening.push(tokio::task::spawn_local(async move {
-            let _permit = gate.acquire().await.map_err(|error| error.to_string())?;
-            open(address, &token).await.map_err(|error| error.to_string())
-        }));
-    }
-    let mut lines = Vec::with_capacity(tokens.len());
-    for line in opening {
-        lines.push(line.await??);
-    }
-    Ok(lines)
-}
-
-async fn open(address: SocketAddr, token: &str) -> Outcome<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!(
-        "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Authorization: Bearer {token}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::with_capacity(1_024);
-    let greeted =
-        |answer: &[u8]| answer.windows(7).any(|seven| seven == b"\"hello\"") && answer.ends_with(b"}");
-    while !greeted(&answer) {
-        if stream.read_buf(&mut answer).await? == 0 {
-            return Err(format!("refused: {}", String::from_utf8_lossy(&answer)).into());
-        }
-    }
-    Ok(stream)
 }
 
 /// When the first two notifications came.

@@ -5,6 +5,8 @@
     reason = "a measurement is no part of the house: it may read the environment"
 )]
 
+pub mod live;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -98,6 +100,15 @@ impl Server {
     /// Proportional memory, in KiB.
     pub fn proportional_kib(&self) -> Outcome<f64> {
         self.kib("smaps_rollup", "Pss:")
+    }
+
+    /// Seconds of processor time so far, of user and system.
+    pub fn cpu_seconds(&self) -> Outcome<f64> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok());
+        // Linux counts in hundredths of a second for whoever reads this file.
+        Ok((ticks(11).ok_or("no user time")? + ticks(12).ok_or("no system time")?) / 100.0)
     }
 
     /// A figure of `/metrics`.

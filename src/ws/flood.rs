@@ -25,11 +25,16 @@ impl Flood {
         Flood { frames_left: FRAMES_BURST, counted_at_ms: now, errors_at_ms: VecDeque::new() }
     }
 
-    /// Counts a frame. Answers whether it is one too many. A millisecond earns a frame.
+    /// Counts a message. Answers whether it is one too many.
     pub(super) fn frame(&mut self, now: Millis) -> bool {
+        self.frames(1, now)
+    }
+
+    /// Counts frames, of whatever size. Answers whether they are too many. A millisecond earns a frame.
+    pub(super) fn frames(&mut self, count: u32, now: Millis) -> bool {
         let earned = now.saturating_sub(self.counted_at_ms).max(0);
         self.counted_at_ms = now;
-        self.frames_left = self.frames_left.saturating_add(earned).min(FRAMES_BURST) - 1;
+        self.frames_left = self.frames_left.saturating_add(earned).min(FRAMES_BURST) - Millis::from(count);
         self.frames_left < 0
     }
 

@@ -87,6 +87,7 @@ pub struct Decoder {
     payload: Option<Payload>,
     message: Message,
     message_len: u64,
+    fragments: u32,
     text: Vec<u8>,
     control: Vec<u8>,
 }
@@ -101,6 +102,7 @@ impl Decoder {
             payload: None,
             message: Message::None,
             message_len: 0,
+            fragments: 0,
             text: Vec::new(),
             control: Vec::new(),
         }
@@ -139,6 +141,12 @@ impl Decoder {
         }
     }
 
+    /// How many fragments came since this was last asked, the last one of each message not counted: they give no
+    /// event, and yet they cost.
+    pub fn take_fragments(&mut self) -> u32 {
+        std::mem::take(&mut self.fragments)
+    }
+
     fn head_len_wanted(&self) -> usize {
         if self.head_len < 2 {
             return 2;
@@ -167,6 +175,7 @@ impl Decoder {
         let head_len = usize::from(self.head_len);
         self.head_len = 0;
         let (last, opcode) = (head[0] & FIN != 0, head[0] & 0x0f);
+        self.fragments = self.fragments.saturating_add(u32::from(!last));
         if head[0] & 0x70 != 0 {
             return Err(Violation::Protocol("reserved bits must be zero"));
         }

@@ -91,6 +91,11 @@ impl Session {
         }
     }
 
+    /// Parts of a message that is not whole yet.
+    pub(super) fn on_fragments(&mut self, count: u32, now: Millis, out: &mut Out) -> Need {
+        if self.flood.frames(count, now) { self.too_much(None, now, out) } else { Need::Nothing }
+    }
+
     /// One message of the client.
     pub(super) fn on_event(
         &mut self,

@@ -311,6 +311,13 @@ impl<B: Backend> Socket<B> {
                 }
             };
             used += more;
+            let fragments = self.decoder.take_fragments();
+            if fragments > 0 {
+                match self.session.on_fragments(fragments, now, &mut self.out) {
+                    Need::Nothing => {}
+                    need => return Ok((used, need)),
+                }
+            }
             let Some(event) = event else { return Ok((used, Need::Nothing)) };
             match self.session.on_event(event, &*self.shared.backend, now, &mut self.out) {
                 Need::Nothing => {}

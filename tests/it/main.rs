@@ -16,6 +16,7 @@ mod health;
 mod idempotency;
 mod inbox;
 mod live;
+mod live_isolation;
 mod live_limits;
 mod notifications;
 mod preferences;

@@ -127,6 +127,11 @@ impl Server {
         &self.url
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// A client with the admin key.
     pub fn admin(&self) -> Client {
         Client::new(&self.url, ADMIN_KEY)
