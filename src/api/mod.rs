@@ -3,6 +3,7 @@
 //! Filters match, they never judge: one warp filter puts every request into a [`call::Call`], [`route`] finds its
 //! handler by path and method, and handlers answer `Result<Response, Problem>`.
 
+mod analytics;
 mod batch;
 mod batches;
 mod broadcasts;

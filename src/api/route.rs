@@ -20,9 +20,9 @@ use super::call::{Body, Call};
 use super::endpoints;
 use super::problem::Problem;
 use super::{
-    Api, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent, inbox,
-    keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours, schedules, simulate,
-    templates, topics, users, workflow_events,
+    Api, analytics, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent,
+    inbox, keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours, schedules,
+    simulate, templates, topics, users, workflow_events,
 };
 use crate::listen::Peer;
 
@@ -273,6 +273,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
             GET => |call| connections::show(call, id),
             DELETE => |call| connections::kick(call, id),
         ),
+        ["analytics"] => on!(call, GET => analytics::show),
         ["websocket", "health"] => on!(call, GET => health::websocket),
         ["captured"] => on!(call, GET => captured::list),
         ["sse"] => on!(call, GET => live::listen),

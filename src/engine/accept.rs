@@ -7,7 +7,7 @@ use super::history::{supersede, weigh};
 use super::hold::{held_until, hold};
 use super::plan::plan;
 use super::report::waiting_for;
-use super::{Engine, Shared};
+use super::{Engine, Shared, tally};
 use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::delivery::Status;
@@ -145,6 +145,7 @@ pub(super) fn accept_one(
         quiet_hours_overridden: plan.quiet_hours_overridden,
     });
     txn.put_notification(&accepted, submission.content);
+    tally::acceptance(txn, &accepted);
     announce::acceptance(txn, shared, &accepted)?;
     let (shared, told) = (shared.clone(), accepted.clone());
     txn.after(move || {

@@ -27,6 +27,7 @@ pub mod retention;
 pub mod schedule;
 pub mod settings;
 pub mod simulate;
+mod tally;
 pub mod templates;
 #[cfg(test)]
 mod tests;

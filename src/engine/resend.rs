@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::Engine;
 use super::deliver::event;
+use super::endpoints::announce;
 use super::report::Standing;
 use crate::model::channel::Channel;
 use crate::model::delivery::Status;
@@ -65,7 +66,7 @@ impl Engine {
             txn.put_due(&Due { resends, ..due });
             let mut pending = event(*channel, now, Status::Pending, None, Some("asked for again".to_owned()));
             pending.not_before = Some(now);
-            txn.push_event(key, &pending)?;
+            announce::record(txn, &self.shared, key, &pending)?;
         }
         let shared = self.shared.clone();
         txn.after(move || {

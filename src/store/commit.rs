@@ -13,7 +13,8 @@ use super::error::StoreError;
 use super::heads::Heads;
 use super::keys;
 use super::queue::{Receiver, Sender, queue};
-use super::txn::{After, Changes, Txn};
+use super::rollups::Rollups;
+use super::txn::{Changes, Txn, Written};
 use crate::supervise::Ashore;
 
 /// Functions in one group. More only adds latency: the flush costs the same, the answers come later.
@@ -26,7 +27,7 @@ const WAITING_MAX: Duration = Duration::from_secs(5);
 /// What running a write's function came to.
 enum Ran {
     /// It wants these changes.
-    Changes(Changes, Vec<After>),
+    Changes(Written),
     /// It changed its mind.
     Nothing,
     /// sled could not read.
@@ -60,10 +61,10 @@ where
             tracing::error!("a write's function panicked; nothing of it is written");
             Err(StoreError::Damaged("a write failed inside; see the log".into()).into())
         });
-        let written = txn.end();
-        let ran = match (written.trouble, result.is_ok()) {
+        let mut written = txn.end();
+        let ran = match (written.trouble.take(), result.is_ok()) {
             (Some(trouble), _) => Ran::Trouble(trouble),
-            (None, true) => Ran::Changes(written.changes, written.after),
+            (None, true) => Ran::Changes(written),
             (None, false) => Ran::Nothing,
         };
         self.result = Some(result);
@@ -159,19 +160,23 @@ fn write_groups(
     ashore: &Ashore,
 ) {
     let mut jobs = Vec::with_capacity(GROUP_LEN_MAX);
-    let heads = Heads::default();
+    let (heads, mut rollups) = (Heads::default(), Rollups::default());
     while waiting.receive(&mut jobs, GROUP_LEN_MAX) {
         let mut group = Changes::new();
-        let mut after = Vec::new();
+        let (mut after, mut tallies) = (Vec::new(), Vec::new());
         for job in &mut jobs {
             match job.run(tree, &heads, &group) {
-                Ran::Changes(changes, work) => {
-                    group.extend(changes);
-                    after.extend(work);
+                Ran::Changes(written) => {
+                    group.extend(written.changes);
+                    after.extend(written.after);
+                    tallies.extend(written.tallies);
                 }
                 Ran::Nothing => {}
                 Ran::Trouble(trouble) => give_up(broken, &trouble),
             }
+        }
+        if let Err(trouble) = rollups.add(tree, &mut group, tallies) {
+            give_up(broken, &trouble);
         }
         heads.follow(&group);
         let written = write_group(tree, log, group, broken, figures);

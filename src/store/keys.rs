@@ -40,6 +40,7 @@
 //! | `Q` | endpoint, due instant, notification, event id | the first waiting event of a notification at an endpoint: their due index |
 //! | `F` | endpoint, event id, notification | an event that its endpoint never took |
 //! | `A` | endpoint, attempt id (UUIDv7) | a call to an endpoint |
+//! | `1`, `2` | minute, hour | how often what happened to the notifications of that span |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
 use uuid::Uuid;
@@ -83,6 +84,8 @@ pub(super) const TRIMMED: u8 = b'f';
 pub(super) const PUSH_SUBSCRIPTIONS: u8 = b'p';
 pub(super) const PUSH_ENDPOINT: u8 = b'P';
 pub(super) const PUSHED: u8 = b'O';
+pub(super) const MINUTE: u8 = b'1';
+pub(super) const HOUR: u8 = b'2';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
 pub(super) const ENDPOINT: u8 = b'E';
@@ -274,6 +277,31 @@ pub(super) fn recent(user: &str, word: Word<'_>) -> Vec<u8> {
     let mut key = held_by(RECENT, user, None);
     key.extend_from_slice(&word.to_bytes());
     key
+}
+
+/// The rollup of the minute that an instant is in.
+pub(super) fn minute(at: Millis) -> Vec<u8> {
+    minute_number(at.div_euclid(60_000))
+}
+
+/// The rollup of the hour that an instant is in.
+pub(super) fn hour(at: Millis) -> Vec<u8> {
+    hour_number(at.div_euclid(3_600_000))
+}
+
+/// The rollup of a minute, counted from 1970.
+pub(super) fn minute_number(number: i64) -> Vec<u8> {
+    span(MINUTE, number)
+}
+
+/// The rollup of an hour, counted from 1970.
+pub(super) fn hour_number(number: i64) -> Vec<u8> {
+    span(HOUR, number)
+}
+
+/// Spans before 1970 sort before the others.
+fn span(space: u8, number: i64) -> Vec<u8> {
+    named(space, &(number.cast_unsigned() ^ (1 << 63)).to_be_bytes())
 }
 
 /// One group of a person.

@@ -36,6 +36,7 @@ mod queue;
 pub mod recent;
 mod records;
 pub mod retention;
+pub mod rollups;
 pub mod schedules;
 pub mod sends;
 pub mod settings;

@@ -8,6 +8,7 @@ use super::chunks;
 use super::codec::{Record, encode};
 use super::error::StoreError;
 use super::heads::{Heads, Line};
+use super::rollups::Tally;
 use super::view::{Read, View, last};
 
 /// Key to new value, or to `None` for a removal.
@@ -21,6 +22,7 @@ pub struct Txn<'a> {
     group: &'a Changes,
     own: Changes,
     after: Vec<After>,
+    tallies: Vec<Tally>,
     /// What sled said when it could not read.
     trouble: RefCell<Option<StoreError>>,
 }
@@ -31,6 +33,8 @@ pub(super) struct Written {
     pub(super) changes: Changes,
     /// What is to be run once that is durable.
     pub(super) after: Vec<After>,
+    /// What it counts.
+    pub(super) tallies: Vec<Tally>,
     /// What sled said when it could not read.
     pub(super) trouble: Option<StoreError>,
 }
@@ -38,18 +42,36 @@ pub(super) struct Written {
 impl<'a> Txn<'a> {
     /// A write on top of what is stored and of what its group has changed before.
     pub(super) fn new(tree: &'a sled::Tree, heads: &'a Heads, group: &'a Changes) -> Txn<'a> {
-        Txn { tree, heads, group, own: Changes::new(), after: Vec::new(), trouble: RefCell::default() }
+        Txn {
+            tree,
+            heads,
+            group,
+            own: Changes::new(),
+            after: Vec::new(),
+            tallies: Vec::new(),
+            trouble: RefCell::default(),
+        }
     }
 
     /// What it came to.
     pub(super) fn end(self) -> Written {
-        Written { changes: self.own, after: self.after, trouble: self.trouble.into_inner() }
+        Written {
+            changes: self.own,
+            after: self.after,
+            tallies: self.tallies,
+            trouble: self.trouble.into_inner(),
+        }
     }
 
     /// Runs `work` once everything in this write is durable, in the order of the writes, on the writer thread: it must
     /// be quick and must not block.
     pub fn after(&mut self, work: impl FnOnce() + Send + 'static) {
         self.after.push(Box::new(work));
+    }
+
+    /// Notes what is to be counted once the group is written.
+    pub(super) fn note_tally(&mut self, tally: Tally) {
+        self.tallies.push(tally);
     }
 
     /// Notes an error of sled's: the writer must know, whatever this write's function makes of it.

@@ -5,6 +5,7 @@
 #![allow(missing_docs, reason = "the names of tests are their documentation")]
 
 mod access;
+mod analytics;
 mod batches;
 mod bench;
 mod categories;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::clock::Millis;
 use crate::engine::Shared;
 use crate::engine::report::waiting_for;
+use crate::engine::tally;
 use crate::model::channel::Channel;
 use crate::model::delivery::{Reason, Status};
 use crate::model::endpoint::{EndpointEvent, EventKind};
@@ -56,16 +57,18 @@ pub(in crate::engine) fn acceptance(
     Ok(())
 }
 
-/// Writes what happened to a delivery of the notification `key`, and what endpoints are to be told of it.
+/// Writes what happened to a delivery of the notification `key`, counts it, and notes what endpoints are to be told of it.
+/// Nothing is left of a notification that was erased meanwhile.
 pub(in crate::engine) fn record(
     txn: &mut Txn<'_>,
     shared: &Arc<Shared>,
     key: Uuid,
     event: &Event,
 ) -> Result<(), StoreError> {
+    let Some((accepted, before)) = tally::context(txn, key)? else { return Ok(()) };
+    tally::happening(txn, &accepted, &before, event);
     txn.push_event(key, event)?;
     let Some(kind) = EventKind::of(event.status).filter(|_| !nobody_listens(shared)) else { return Ok(()) };
-    let Some(accepted) = txn.notification(key)? else { return Ok(()) };
     let news = News {
         kind,
         channel: Some(event.channel),
