@@ -47,7 +47,7 @@ pub async fn list(call: Call, id: &str) -> Result<Response, Problem> {
 }
 
 /// The notification, whole, and its marks.
-fn shape(entry: &Entry) -> Value {
+pub fn shape(entry: &Entry) -> Value {
     let mut body = shapes::notification(&entry.accepted);
     for (name, mark) in
         [("seen", entry.marks.seen), ("read", entry.marks.read), ("archived", entry.marks.archived)]

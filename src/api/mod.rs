@@ -13,6 +13,7 @@ mod categories;
 mod connections;
 mod cors;
 mod endpoints;
+mod export;
 mod fields;
 mod health;
 pub mod idempotent;

@@ -18,6 +18,7 @@ use warp::reply::Response;
 
 use super::call::{Body, Call};
 use super::endpoints;
+use super::export;
 use super::problem::Problem;
 use super::{
     Api, analytics, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent,
@@ -225,6 +226,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
             on!(call, DELETE => |call| push::delete_by_id(call, id, subscription))
         }
         ["push", "vapid-public-key"] => on!(call, GET => push::public_key),
+        ["users", id, "export"] => on!(call, GET => |call| export::show(call, id)),
         ["users", id, "tokens"] => on!(call, POST => |call| users::mint(call, id)),
         ["users", id, "preferences"] => on!(call,
             GET => |call| preferences::show(call, id),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::failure::Failure;
 use super::options::{Options, id};
 use super::screen::{self, clean};
+use crate::client::Client;
 
 /// What to do with a person.
 #[derive(Debug, Subcommand)]
@@ -17,20 +18,50 @@ pub enum UserCommand {
         #[arg(value_name = "USER", value_parser = id)]
         user: String,
     },
+    /// Write out everything that the server has stored of a person, as JSON
+    #[command(after_help = "Examples:\n  belfry user export ada > ada.json")]
+    Export {
+        /// The person's id
+        #[arg(value_name = "USER", value_parser = id)]
+        user: String,
+    },
 }
+
+/// The most documents of one export that are put together.
+const DOCUMENTS_MAX: usize = 1_000;
 
 /// Does it.
 ///
 /// # Errors
 /// When the server does not answer as asked.
 pub async fn run(command: UserCommand, options: &Options) -> Result<(), Failure> {
-    let UserCommand::Get { user } = command;
     let client = options.client()?;
+    let user = match command {
+        UserCommand::Get { user } => user,
+        UserCommand::Export { user } => return export(&client, &user).await,
+    };
     let answer = client.get(&["v1", "users", &user], &[]).await?;
     if options.json {
         return screen::say(&screen::json_line(&answer.text));
     }
     screen::say(&describe(&answer.read(&client)?))
+}
+
+/// One document, put together of as many as the server gives.
+async fn export(client: &Client, user: &str) -> Result<(), Failure> {
+    let path = ["v1", "users", user, "export"];
+    let mut whole: Value = client.get(&path, &[]).await?.read(client)?;
+    for _ in 1..DOCUMENTS_MAX {
+        let Some(cursor) = whole["next_cursor"].as_str().map(str::to_owned) else { break };
+        let mut more: Value = client.get(&path, &[("cursor", &cursor)]).await?.read(client)?;
+        if let (Some(all), Some(more)) =
+            (whole["notifications"].as_array_mut(), more["notifications"].as_array_mut())
+        {
+            all.append(more);
+        }
+        whole["next_cursor"] = more["next_cursor"].take();
+    }
+    screen::say(&screen::json_line(&whole.to_string()))
 }
 
 /// A line for each thing that is known, the contract's first and in its order.

@@ -13,6 +13,7 @@ mod crash;
 mod effective;
 mod email;
 mod endpoints;
+mod export;
 mod health;
 mod idempotency;
 mod inbox;
