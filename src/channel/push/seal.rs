@@ -150,7 +150,7 @@ mod tests {
 
         #[test]
         fn the_browser_reads_what_was_sealed_for_it(
-            text in proptest::collection::vec(any::<u8>(), 0..3000), seed in 1u8..=255, auth: [u8; 16]
+            text in proptest::collection::vec(any::<u8>(), 0..3000), seed in 1u8..=254, auth: [u8; 16]
         ) {
             let private = p256::SecretKey::from_slice(&[seed; 32]).expect("below the order of the curve");
             let p256dh = private.public_key().to_sec1_point(false);
