@@ -1,6 +1,6 @@
 //! Which endpoints have something due, and when: so that a turn looks at those and at no others, however many there are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -30,6 +30,8 @@ struct Inner {
     /// What is under way.
     calls: HashMap<Uuid, Vec<EventPlace>>,
     calls_len: usize,
+    /// Endpoints that were called since they were last swept.
+    called: HashSet<Uuid>,
 }
 
 /// A call that is under way. Dropping it gives its place to the next.
@@ -77,6 +79,16 @@ impl Agenda {
         }
         let free = |endpoint: &Uuid| inner.calls.get(endpoint).map_or(0, Vec::len) < CALLS_PER_ENDPOINT_MAX;
         inner.next.iter().filter(|(endpoint, _)| free(endpoint)).map(|(_, at)| *at).min()
+    }
+
+    /// Notes that a call to `endpoint` was remembered.
+    pub(super) fn note_called(&self, endpoint: Uuid) {
+        self.inner.lock().called.insert(endpoint);
+    }
+
+    /// The endpoints that were called since this was last asked.
+    pub(super) fn take_called(&self) -> HashSet<Uuid> {
+        std::mem::take(&mut self.inner.lock().called)
     }
 
     /// Whether what is at `place` is under way.

@@ -215,6 +215,7 @@ impl Engine {
         let called = self.call_endpoint(&endpoint, webhook_id.clone(), body::test(id, now)).await;
         let attempt = work::attempt(id, webhook_id, body::TEST, None, &called, now);
         let noted = attempt.clone();
+        self.shared.endpoints.agenda.note_called(id);
         self.shared
             .store
             .commit(move |txn| {
@@ -251,10 +252,9 @@ impl Engine {
         }
     }
 
-    /// Lets go of the oldest calls and of the oldest events that were never taken.
+    /// Lets go of the oldest calls and of the oldest events that were never taken, of the endpoints that were called.
     pub(in crate::engine) async fn sweep_endpoints(&self) -> Result<(), StoreError> {
-        for endpoint in self.endpoints() {
-            let id = endpoint.id;
+        for id in self.shared.endpoints.agenda.take_called() {
             let trim = move |txn: &mut crate::store::Txn<'_>| {
                 let attempts = txn.trim_endpoint_attempts(id, ATTEMPTS_KEPT_MAX)?;
                 Ok::<_, StoreError>(attempts | txn.trim_failed_events(id, FAILED_KEPT_MAX)?)

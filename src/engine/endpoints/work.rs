@@ -205,6 +205,7 @@ pub(super) fn note_call(
 ) -> Result<bool, StoreError> {
     let Some(endpoint) = txn.endpoint(attempt.endpoint)? else { return Ok(false) };
     txn.put_endpoint_attempt(attempt);
+    shared.endpoints.agenda.note_called(attempt.endpoint);
     let changed = after_call(endpoint.clone(), verdict, attempt.at);
     if changed != endpoint {
         txn.put_endpoint(&changed)?;
