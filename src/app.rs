@@ -121,12 +121,12 @@ impl App {
         let vault = Vault::open_at(store.path())?;
         let ways = ways(&config, &store, &outbound, clock.now()).await?;
         let engine = Engine::new(Parts {
-            store,
+            store: store.clone(),
             clock: clock.clone(),
             watcher: HubWatcher::new(hub.clone(), clock.clone()),
             ways: Arc::new(ways),
             webhook: Webhook::new(outbound.clone()),
-            vault,
+            vault: vault.clone(),
             renderer: Arc::new(Renderer::new()?),
             metrics: metrics.clone(),
             supervisor: supervisor.clone(),
@@ -149,6 +149,7 @@ impl App {
             supervisor,
             outbound,
             limits: ArcSwap::from_pointee(limits(&config)),
+            hooks: api::Hooks::load(store.clone(), vault.clone()).await?,
             figures: api::Figures::default(),
             running: api::idempotent::Running::default(),
         });

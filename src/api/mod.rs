@@ -16,6 +16,7 @@ mod endpoints;
 mod export;
 mod fields;
 mod health;
+mod hooks;
 pub mod idempotent;
 mod inbox;
 mod keys;
@@ -59,6 +60,7 @@ use crate::outbound::Outbound;
 use crate::supervise::Supervisor;
 use crate::ws;
 
+pub use hooks::Hooks;
 pub use route::{admit, routes};
 pub use watch::HubWatcher;
 
@@ -95,6 +97,8 @@ pub struct Api {
     pub limits: ArcSwap<Limits>,
     /// When the process started.
     pub started_at: Millis,
+    /// The inbound hooks.
+    pub hooks: hooks::Hooks,
     /// How requests have gone so far.
     pub figures: Figures,
     /// Requests with an idempotency key that are under way.

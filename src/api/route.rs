@@ -19,6 +19,7 @@ use warp::reply::Response;
 use super::call::{Body, Call};
 use super::endpoints;
 use super::export;
+use super::hooks;
 use super::problem::Problem;
 use super::{
     Api, analytics, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent,
@@ -144,7 +145,8 @@ async fn run(call: Call) -> Result<Response, Problem> {
 
 async fn dispatch(call: Call) -> Result<Response, Problem> {
     // What is too large to be read before it is handled looks after its key itself.
-    let whole = !(call.path == batch::PATH && ndjson::is_ndjson(&call));
+    // What other programs send to a hook is recognised by their own ids.
+    let whole = !(call.path == batch::PATH && ndjson::is_ndjson(&call) || call.path.starts_with("/in/"));
     if whole && call.method == Method::POST && call.headers.contains_key(&idempotent::HEADER) {
         return idempotent::once(call, |call| Box::pin(handle(call))).await;
     }
@@ -164,6 +166,10 @@ async fn handle(call: Call) -> Result<Response, Problem> {
         ["p", topic] => {
             on!(call, POST => |call| publish::create(call, topic), PUT => |call| publish::create(call, topic))
         }
+        ["in", hook] => on!(call,
+            POST => |call| hooks::ingest::take(call, hook),
+            OPTIONS => |call| hooks::ingest::handshake(call, hook),
+        ),
         ["healthz"] => on!(call, GET => health::alive),
         ["readyz"] => on!(call, GET => health::ready),
         ["metrics"] => on!(call, GET => health::metrics),
@@ -200,6 +206,11 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["batches", id, "cancel"] => on!(call, POST => |call| batches::cancel(call, id)),
         ["workflow-events"] => on!(call, POST => workflow_events::create),
         ["broadcasts"] => on!(call, POST => broadcasts::create),
+        ["hooks"] => on!(call, GET => hooks::list, POST => hooks::create),
+        ["hooks", id] => {
+            on!(call, GET => |call| hooks::show(call, id), DELETE => |call| hooks::remove(call, id))
+        }
+        ["hooks", id, "test"] => on!(call, POST => |call| hooks::test(call, id)),
         ["endpoints"] => on!(call, GET => endpoints::list, POST => endpoints::create),
         ["endpoints", id] => on!(call,
             GET => |call| endpoints::show(call, id),

@@ -7,9 +7,11 @@ pub mod bench;
 pub mod config;
 pub mod config_cmd;
 mod demo;
+pub mod endpoint;
 pub mod explain;
 pub mod failure;
 pub mod frame;
+pub mod hook;
 pub mod key;
 pub mod listen;
 pub mod options;
@@ -90,6 +92,12 @@ pub enum Command {
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Make inbound webhooks and try them out
+    #[command(subcommand)]
+    Hook(hook::HookCommand),
+    /// Make outbound webhooks, try them out and catch them up
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     /// Look at one person
     #[command(subcommand)]
     User(user::UserCommand),
@@ -119,6 +127,8 @@ impl Command {
             | Command::Bench(_)
             | Command::Token(_)
             | Command::Key(_)
+            | Command::Hook(_)
+            | Command::Endpoint(_)
             | Command::User(_)
             | Command::Config(_) => Runs::Client,
         }
@@ -154,6 +164,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Bench(args) => bench::run(args, &options).await,
         Command::Token(args) => token::run(args, &options).await,
         Command::Key(command) => key::run(command, &options).await,
+        Command::Hook(command) => hook::run(command, &options).await,
+        Command::Endpoint(command) => endpoint::run(command, &options).await,
         Command::User(command) => user::run(command, &options).await,
         Command::Config(command) => config::run(&command, &options),
     }

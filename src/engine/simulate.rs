@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::Engine;
+use super::endpoints::own;
 use super::plan::{address, plan};
 use crate::clock::Millis;
 use crate::model::channel::Channel;
@@ -33,6 +34,7 @@ impl Engine {
         let (store, rules) = (&self.shared.store, self.shared.rules.load_full());
         let user = store.user(&notification.user_id).await?;
         let user = user.unwrap_or_else(|| User { id: notification.user_id.clone(), ..User::default() });
+        let user = own::known(&self.shared, user);
         let category = store.category(&notification.category).await?;
         let plan = plan(&notification, &user, category.as_ref(), &rules.modes, at);
         let because = |channel| {

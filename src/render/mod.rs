@@ -12,6 +12,7 @@ mod email;
 mod helpers;
 mod limit;
 mod loaded;
+pub mod mapping;
 mod needs;
 mod policy;
 mod words;

@@ -41,6 +41,7 @@
 //! | `F` | endpoint, event id, notification | an event that its endpoint never took |
 //! | `A` | endpoint, attempt id (UUIDv7) | a call to an endpoint |
 //! | `1`, `2` | minute, hour | how often what happened to the notifications of that span |
+//! | `I` | hook id (UUIDv7) | an inbound webhook |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
 use uuid::Uuid;
@@ -88,6 +89,7 @@ pub(super) const MINUTE: u8 = b'1';
 pub(super) const HOUR: u8 = b'2';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const PIECE: u8 = b'z';
+pub(super) const HOOK: u8 = b'I';
 pub(super) const ENDPOINT: u8 = b'E';
 pub(super) const ENDPOINT_WAITING: u8 = b'V';
 pub(super) const ENDPOINT_DUE: u8 = b'Q';

@@ -21,6 +21,7 @@ mod error;
 mod heads;
 pub mod history;
 pub mod holds;
+pub mod hooks;
 pub mod idempotency;
 pub mod inbox;
 pub mod keyring;

@@ -58,6 +58,15 @@ impl Store {
         .await
     }
 
+    /// The hash of what a sender's id was first sent with, if it was.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn given_content(&self, id: &str) -> Answer<Option<[u8; 16]>> {
+        let key = keys::named(keys::GIVEN_ID, id.as_bytes());
+        self.read(move |view| Ok(view.get::<GivenIdV1>(&key)?.map(|given| given.content))).await
+    }
+
     /// The notification of that key.
     ///
     /// # Errors

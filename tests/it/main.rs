@@ -15,6 +15,7 @@ mod email;
 mod endpoints;
 mod export;
 mod health;
+mod hooks;
 mod idempotency;
 mod inbox;
 mod live;
