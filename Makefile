@@ -28,7 +28,7 @@ driven := BELFRY_BIN="$(BELFRY_BIN)"
 tools := $(driven) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 POWERCUT_ROUNDS ?= 3
-stages := lint deny release unit it conformance real-mail deb-test powercut diskfull browser
+stages := lint deny release unit it conformance real-mail deb-test powercut diskfull alertmanager browser
 
 .PHONY: help run test setup fmt deb bench clean bin $(stages)
 
@@ -88,6 +88,9 @@ deb-test: bin ## build the package, lint it, install it under a real systemd
 
 powercut: bin ## cut the power under the store POWERCUT_ROUNDS times
 	@$(driven) $(stage) powercut tests/system/as_root.sh tests/system/powercut.sh $(POWERCUT_ROUNDS)
+
+alertmanager: bin ## alerts of a real Alertmanager become notifications
+	@$(driven) $(stage) alertmanager tests/system/alertmanager.py
 
 diskfull: bin ## fill the disk under the store and free it again
 	@$(driven) $(stage) diskfull tests/system/as_root.sh tests/system/diskfull.py

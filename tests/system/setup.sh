@@ -38,6 +38,7 @@ if command -v apt-get >/dev/null; then
     need_command losetup mount
     need_command pgrep procps
     need_command openssl openssl
+    need_command prometheus-alertmanager prometheus-alertmanager
     # For the tests with a real mailbox, which run their own copies of both. Installing Postfix would remove another
     # mail server, and that is not ours to do.
     if command -v postfix >/dev/null || [ ! -e /usr/sbin/sendmail ]; then
