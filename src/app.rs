@@ -244,6 +244,8 @@ impl App {
         let (dispatch, endpoints) = (engine.clone(), engine.clone());
         supervisor.keep("dispatch", move || dispatch.clone().run_dispatch());
         supervisor.keep("endpoints", move || endpoints.clone().run_endpoints());
+        let zones = engine.clone();
+        supervisor.keep("time-zones", move || zones.clone().run_zones());
         supervisor.keep("retention", move || engine.clone().run_retention());
         // One for each core: a crowd is with one of them at a time.
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {

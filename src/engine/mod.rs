@@ -34,6 +34,7 @@ mod tests;
 pub mod topics;
 mod waiting;
 pub mod workflow;
+pub mod zones;
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};

@@ -63,6 +63,39 @@ fn nearest_zone(name: &str) -> Option<String> {
         .map(|(_, known)| known)
 }
 
+/// A number that changes when the rules of any time zone do, as far as they tell of this year and the next. Reads every
+/// zone there is: not for a hot path.
+pub fn rules_fingerprint(now: Millis) -> u64 {
+    let this_year =
+        Timestamp::from_millisecond(now).map(|at| TimeZone::UTC.to_datetime(at).year()).unwrap_or(1970);
+    let new_year = |year: i16| {
+        let date = Date::new(year, 1, 1).ok()?;
+        TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).ok()
+    };
+    let (Some(from), Some(to)) = (new_year(this_year), new_year(this_year.saturating_add(2))) else {
+        return 0;
+    };
+    // FNV-1a: it must come out alike in every build, and nobody chooses what goes in.
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut mix = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    let mut names: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    names.sort_unstable();
+    for name in names {
+        let Some(zone) = zone(&name) else { continue };
+        mix(name.as_bytes());
+        mix(&zone.to_offset(from).seconds().to_be_bytes());
+        for change in zone.following(from).take_while(|change| change.timestamp() < to) {
+            mix(&change.timestamp().as_second().to_be_bytes());
+            mix(&change.offset().seconds().to_be_bytes());
+        }
+    }
+    hash
+}
+
 /// What the clocks of a zone show at an instant, in few words; those of UTC where the zone is not known.
 pub fn shown(name: Option<&str>, at: Millis) -> String {
     let zone = name.and_then(zone).unwrap_or(TimeZone::UTC);

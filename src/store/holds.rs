@@ -294,6 +294,35 @@ impl Store {
     }
 }
 
+impl Store {
+    /// People of whom something waits in a group, in the order of their ids, after `after`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn people_with_groups(&self, after: Option<String>, limit: usize) -> Answer<Vec<String>> {
+        self.read(move |view| {
+            let mut from = after.map_or_else(
+                || vec![keys::GROUP],
+                |after| keys::after(&keys::held_by(keys::GROUP, &after, None)),
+            );
+            let mut people = Vec::new();
+            while people.len() < limit {
+                let mut found = None;
+                view.scan(&from, &[keys::GROUP + 1], false, &mut |key, _| {
+                    let id = key.get(1..).and_then(|rest| rest.split(|byte| *byte == 0).next());
+                    found = id.map(|id| String::from_utf8_lossy(id).into_owned());
+                    Ok(false)
+                })?;
+                let Some(id) = found else { break };
+                from = keys::after(&keys::held_by(keys::GROUP, &id, None));
+                people.push(id);
+            }
+            Ok(people)
+        })
+        .await
+    }
+}
+
 fn waiting(read: &impl Read, user: &str, channel: Channel, id: GroupId) -> Answer<(User, Vec<Member>)> {
     let mut waiting = Vec::new();
     for key in members(read, user, channel, id, MEMBERS_MAX)? {

@@ -47,6 +47,7 @@ mod txn;
 mod user_record;
 pub mod users;
 mod view;
+pub mod zone_rules;
 
 pub use error::{Answer, StoreError};
 pub use open::{OpenError, Options, Store};

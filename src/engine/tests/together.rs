@@ -323,3 +323,26 @@ async fn what_is_sent_again_can_be_withdrawn_and_honours_what_the_person_wants()
     assert_eq!(house.email(&sent).await, (Status::Skipped, Some(Reason::PreferenceChannelOff)));
     assert_eq!(house.captured().await, 0);
 }
+
+#[tokio::test]
+async fn new_rules_of_time_zones_hold_for_what_waits_already() {
+    let house = House::new(Mode::Capture).await;
+    house.engine.keep_to_zones().await.expect("a readable store");
+    house.user(quiet).await;
+    let sent = house.send_many(1).await;
+    // As if it had been planned while the country kept other time.
+    house
+        .user(|preferences| (preferences.quiet_hours.enabled, preferences.quiet_hours.end) = (true, 60))
+        .await;
+    house.engine.keep_to_zones().await.expect("a readable store");
+    house.forward(HOUR * 2).await;
+    assert_eq!(house.email(&sent[0]).await.0, Status::Deferred, "the rules are the same");
+    let other = house.engine.store().commit(|txn| {
+        txn.put_zone_rules(1);
+        Ok::<_, StoreError>(())
+    });
+    other.await.expect("the store takes it");
+    house.engine.keep_to_zones().await.expect("a readable store");
+    house.work().await;
+    assert_eq!(house.email(&sent[0]).await, (Status::Sent, None));
+}
