@@ -28,7 +28,7 @@ driven := BELFRY_BIN="$(BELFRY_BIN)"
 tools := $(driven) PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 POWERCUT_ROUNDS ?= 3
-stages := lint deny release unit it conformance real-mail deb-test powercut diskfull alertmanager browser
+stages := lint deny release unit it api-fuzz conformance real-mail deb-test powercut diskfull alertmanager browser
 
 .PHONY: help run test setup fmt deb bench clean bin $(stages)
 
@@ -73,6 +73,9 @@ it: bin ## integration tests, the ones over sockets and with kill -9 among them
 
 conformance: ## the Autobahn suite against our WebSocket handshake and frames
 	@$(stage) conformance tests/conformance/run.sh
+
+api-fuzz: bin ## ask everything that the API's own description says can be asked
+	@$(tools) $(stage) api-fuzz tests/system/api_fuzz.sh
 
 real-mail: ## mail through a real Postfix into a real Dovecot
 	@$(stage) real-mail tests/system/real_mail.sh

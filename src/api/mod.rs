@@ -23,6 +23,7 @@ mod keys;
 pub mod live;
 mod ndjson;
 mod notifications;
+mod openapi;
 mod pages;
 mod policies;
 mod preferences;

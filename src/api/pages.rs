@@ -56,15 +56,18 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 17] = [
+static FILES: [File; 20] = [
     file!(["/"], HTML, POLICY, "pages/home.html"),
     file!(["/inbox"], HTML, POLICY, "pages/inbox.html"),
+    file!(["/docs"], HTML, POLICY, "pages/docs.html"),
     file!(["/captured"], HTML, POLICY_WITH_LETTERS, "pages/captured.html"),
     file!(["/assets/mark.svg", "/favicon.svg", "/favicon.ico"], SVG, POLICY, "pages/mark.svg"),
     file!(["/assets/belfry.css"], CSS, POLICY, "pages/belfry.css"),
     file!(["/assets/home.css"], CSS, POLICY, "pages/home.css"),
     file!(["/assets/inbox.css"], CSS, POLICY, "pages/inbox.css"),
     file!(["/assets/captured.css"], CSS, POLICY, "pages/captured.css"),
+    file!(["/assets/docs.css"], CSS, POLICY, "pages/docs.css"),
+    file!(["/assets/docs.js"], JAVASCRIPT, POLICY, "pages/docs.js"),
     file!(["/assets/shared.js"], JAVASCRIPT, POLICY, "pages/shared.js"),
     file!(["/assets/home.js"], JAVASCRIPT, POLICY, "pages/home.js"),
     file!(["/assets/inbox.js"], JAVASCRIPT, POLICY, "pages/inbox.js"),

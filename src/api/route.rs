@@ -287,6 +287,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
             DELETE => |call| connections::kick(call, id),
         ),
         ["analytics"] => on!(call, GET => analytics::show),
+        ["openapi.json"] => on!(call, GET => super::openapi::show),
         ["websocket", "health"] => on!(call, GET => health::websocket),
         ["captured"] => on!(call, GET => captured::list),
         ["sse"] => on!(call, GET => live::listen),

@@ -20,6 +20,7 @@ pub mod send;
 pub mod sentences;
 pub mod serve;
 pub mod simulate;
+pub mod template;
 pub mod token;
 pub mod user;
 
@@ -101,6 +102,9 @@ pub enum Command {
     /// Look at one person
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Store templates, try them out and bring old versions back
+    #[command(subcommand)]
+    Template(template::TemplateCommand),
     /// Write, check, show and explain the server's configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -130,6 +134,7 @@ impl Command {
             | Command::Hook(_)
             | Command::Endpoint(_)
             | Command::User(_)
+            | Command::Template(_)
             | Command::Config(_) => Runs::Client,
         }
     }
@@ -167,6 +172,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Hook(command) => hook::run(command, &options).await,
         Command::Endpoint(command) => endpoint::run(command, &options).await,
         Command::User(command) => user::run(command, &options).await,
+        Command::Template(command) => template::run(command, &options).await,
         Command::Config(command) => config::run(&command, &options),
     }
 }

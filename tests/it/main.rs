@@ -22,6 +22,7 @@ mod live;
 mod live_isolation;
 mod live_limits;
 mod notifications;
+mod openapi;
 mod preferences;
 mod problems;
 mod publish;
