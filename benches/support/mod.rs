@@ -140,9 +140,14 @@ impl Drop for Server {
 
 /// One request on a connection of its own: status and body.
 pub fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Outcome<(u16, String)> {
+    exchange(address, &head(method, path, body, "Connection: close\r\n"))
+}
+
+/// A whole request that closes its connection: status and body.
+pub fn exchange(address: SocketAddr, request: &str) -> Outcome<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_nodelay(true)?;
-    stream.write_all(head(method, path, body, "Connection: close\r\n").as_bytes())?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without an end of its head")?;

@@ -162,7 +162,6 @@ impl Engine {
                 Lane::Job if due.key == NIGHT => self.night(&due).await,
                 Lane::Job => self.expand(&due).await,
                 Lane::Schedule => self.fire(&due).await,
-                Lane::Endpoint => Ok(()),
             }
         };
         let error = match AssertUnwindSafe(work).catch_unwind().await {

@@ -23,8 +23,6 @@ use crate::model::notification::{Accepted, Priority, Verdict};
 pub enum Lane {
     /// Deliveries on a channel.
     Channel(Channel),
-    /// Events for endpoints.
-    Endpoint,
     /// Schedules that fire.
     Schedule,
     /// Work in steps: sends to many, sweeps.
@@ -36,7 +34,7 @@ impl Lane {
     pub const fn channel(self) -> Option<Channel> {
         match self {
             Lane::Channel(channel) => Some(channel),
-            Lane::Endpoint | Lane::Schedule | Lane::Job => None,
+            Lane::Schedule | Lane::Job => None,
         }
     }
 }
@@ -45,7 +43,6 @@ impl std::fmt::Display for Lane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Lane::Channel(channel) => channel.fmt(f),
-            Lane::Endpoint => f.write_str("endpoint"),
             Lane::Schedule => f.write_str("schedule"),
             Lane::Job => f.write_str("job"),
         }
