@@ -80,6 +80,11 @@ api-fuzz: bin ## ask everything that the API's own description says can be asked
 real-mail: ## mail through a real Postfix into a real Dovecot
 	@$(stage) real-mail tests/system/real_mail.sh
 
+stages += real-sms
+.PHONY: real-sms
+real-sms: bin ## texts through a real Kannel, and its reports
+	@$(tools) PATH="$$PATH:/usr/sbin:/sbin" $(stage) real-sms python3 tests/system/real_sms.py
+
 deb: bin ## build the Debian package into target/debian
 	@$(driven) packaging/build-deb.sh "$(target)/debian"
 

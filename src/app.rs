@@ -18,6 +18,8 @@ use crate::channel::email::{self, Email, SetupError};
 use crate::channel::push::Push;
 use crate::channel::push::vapid::{Signer, read_private};
 use crate::channel::settings::Tls;
+use crate::channel::sms::receipt::Receipts;
+use crate::channel::sms::{self, Sms};
 use crate::channel::webhook::Webhook;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
@@ -62,6 +64,9 @@ pub enum StartError {
     /// Mail cannot be sent with this configuration.
     #[error(transparent)]
     Email(#[from] SetupError),
+    /// Text messages cannot be sent with this configuration.
+    #[error(transparent)]
+    Sms(#[from] sms::SetupError),
     /// Calls to URLs that users give cannot be made with this configuration.
     #[error(transparent)]
     Outbound(#[from] outbound::SetupError),
@@ -109,17 +114,14 @@ impl App {
             .blocking("store-open", move || Store::open(&options, &opening))
             .await
             .unwrap_or_else(|| Err(OpenError::Thread(std::io::Error::other("opening the store panicked"))))?;
-        let secret = match &config.auth.jwt_secret {
-            Some(secret) => secret.expose_secret().to_owned(),
-            None => signing_secret(store.path())?,
-        };
+        let secret = signing(&config, &store)?;
         let access = Arc::new(Access::open(store.clone(), clock.clone(), secret.as_bytes()).await?);
         let first_key = access.bootstrap(config.auth.admin_key.as_ref()).await?;
         let hub = Hub::new(hub_limits(&config), clock.clone());
         let metrics = Arc::new(Metrics::new());
         let outbound = Outbound::new(&config.outbound)?;
         let vault = Vault::open_at(store.path())?;
-        let ways = ways(&config, &store, &outbound, clock.now()).await?;
+        let ways = ways(&config, secret.as_bytes(), &store, &outbound, clock.now()).await?;
         let engine = Engine::new(Parts {
             store: store.clone(),
             clock: clock.clone(),
@@ -190,7 +192,9 @@ impl App {
     /// Where it cannot be used; then the old one holds.
     pub async fn reload(&self, config: Config) -> Result<(), StartError> {
         let store = self.api.engine.store();
-        let ways = ways(&config, store, &self.api.outbound, self.api.clock.now()).await?;
+        let secret = signing(&config, store)?;
+        let (outbound, now) = (&self.api.outbound, self.api.clock.now());
+        let ways = ways(&config, secret.as_bytes(), store, outbound, now).await?;
         let rules = rules(&config);
         self.api.outbound.reload(&config.outbound)?;
         let old = self.config.load_full();
@@ -343,6 +347,14 @@ impl App {
     }
 }
 
+/// The secret that signs: the one that is configured, else our own.
+fn signing(config: &Config, store: &Store) -> Result<String, SecretError> {
+    match &config.auth.jwt_secret {
+        Some(secret) => Ok(secret.expose_secret().to_owned()),
+        None => signing_secret(store.path()),
+    }
+}
+
 fn is_another(secret: &SecretString, old: Option<&SecretString>) -> bool {
     old.is_none_or(|old| old.expose_secret() != secret.expose_secret())
 }
@@ -384,7 +396,11 @@ fn live_limits(config: &Config) -> ws::Limits {
 }
 
 fn limits(config: &Config) -> api::Limits {
-    api::Limits { body_bytes_max: config.limits.max_body_size, batch_len_max: config.limits.max_batch_items }
+    api::Limits {
+        body_bytes_max: config.limits.max_body_size,
+        batch_len_max: config.limits.max_batch_items,
+        calling_code: config.channels.sms.default_country,
+    }
 }
 
 fn rules(config: &Config) -> Rules {
@@ -408,8 +424,15 @@ fn rules(config: &Config) -> Rules {
     }
 }
 
-async fn ways(config: &Config, store: &Store, outbound: &Outbound, now: Millis) -> Result<Ways, StartError> {
-    Ok(Ways { email: email(config)?, push: Some(push(config, store, outbound, now).await?) })
+async fn ways(
+    config: &Config,
+    secret: &[u8],
+    store: &Store,
+    outbound: &Outbound,
+    now: Millis,
+) -> Result<Ways, StartError> {
+    let push = Some(push(config, store, outbound, now).await?);
+    Ok(Ways { email: email(config)?, push, sms: sms(config, secret)? })
 }
 
 async fn push(config: &Config, store: &Store, outbound: &Outbound, now: Millis) -> Result<Push, StoreError> {
@@ -419,6 +442,16 @@ async fn push(config: &Config, store: &Store, outbound: &Outbound, now: Millis) 
     let page = config.server.base_url.clone().filter(|url| url.starts_with("https://"));
     let signer = Signer::new(keys, settings.subject.clone().or(page));
     Ok(Push::new(outbound.clone(), signer, settings.ttl))
+}
+
+/// Text messages. Reports on them need an address that providers can reach.
+fn sms(config: &Config, secret: &[u8]) -> Result<Option<Sms>, sms::SetupError> {
+    let settings = &config.channels.sms;
+    if settings.mode() != Mode::Live {
+        return Ok(None);
+    }
+    let receipts = config.server.base_url.as_deref().map(|base_url| Receipts::new(base_url, secret));
+    Sms::new(settings, receipts).map(Some)
 }
 
 fn email(config: &Config) -> Result<Option<Email>, SetupError> {

@@ -138,7 +138,7 @@ fn header<'m>(mail: &'m Value, name: &str) -> &'m str {
 #[tokio::test]
 async fn a_mail_goes_out_over_starttls_with_a_login_and_the_servers_words_come_back() {
     let server = Server::start(&[]);
-    let ways = Ways { email: Some(server.email()), push: None };
+    let ways = Ways { email: Some(server.email()), ..Ways::default() };
     let words = sent(ways.send(Channel::Email, &to("alice")).await);
     assert_eq!(words, "250 2.0.0 Stored as number 1");
     let mails = server.mails();

@@ -309,6 +309,15 @@ pub fn parse_json(bytes: &[u8]) -> Result<Value, Problem> {
         .map_err(|error| Problem::invalid_json(format!("the body is not valid JSON: {error}")))
 }
 
+/// The names and values of a query or a form, decoded.
+pub fn parse_pairs(text: &str) -> impl Iterator<Item = (String, String)> {
+    let plain = |text: &str| decode(&text.replace('+', " "));
+    text.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (plain(name), plain(value))
+    })
+}
+
 /// A query value without its percent-encoding.
 fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()

@@ -31,6 +31,7 @@ mod problem;
 mod publish;
 mod push;
 mod quiet_hours;
+mod receipts;
 mod recipients;
 mod route;
 mod schedules;
@@ -57,6 +58,7 @@ use crate::clock::{Clock, Millis};
 use crate::engine::Engine;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::model::phone::CallingCode;
 use crate::outbound::Outbound;
 use crate::supervise::Supervisor;
 use crate::ws;
@@ -72,6 +74,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// The most notifications in one batch.
     pub batch_len_max: usize,
+    /// The country of phone numbers that come without one.
+    pub calling_code: Option<CallingCode>,
 }
 
 /// What every request shares.

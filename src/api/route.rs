@@ -21,6 +21,7 @@ use super::endpoints;
 use super::export;
 use super::hooks;
 use super::problem::Problem;
+use super::receipts;
 use super::{
     Api, analytics, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent,
     inbox, keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours, schedules,
@@ -170,6 +171,9 @@ async fn handle(call: Call) -> Result<Response, Problem> {
             POST => |call| hooks::ingest::take(call, hook),
             OPTIONS => |call| hooks::ingest::handshake(call, hook),
         ),
+        ["in", "sms", token] => {
+            on!(call, GET => |call| receipts::take(call, token), POST => |call| receipts::take(call, token))
+        }
         ["healthz"] => on!(call, GET => health::alive),
         ["readyz"] => on!(call, GET => health::ready),
         ["metrics"] => on!(call, GET => health::metrics),

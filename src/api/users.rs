@@ -15,6 +15,7 @@ use crate::model::change::{Origin, Way};
 use crate::model::ids::check_name;
 use crate::model::invalid::Invalid;
 use crate::model::notification::METADATA_BYTES_MAX;
+use crate::model::phone::CallingCode;
 use crate::model::user::{EMAIL_BYTES_MAX, User, check_email, check_phone};
 use crate::model::zone::check_zone;
 use crate::store::{StoreError, Txn};
@@ -59,7 +60,7 @@ pub async fn show(call: Call, id: &str) -> Result<Response, Problem> {
 pub async fn put(mut call: Call, id: &str) -> Result<Response, Problem> {
     let id = admin_names(&call, id)?;
     let body = call.json().await?;
-    let change = Change::read(&body, &id)?;
+    let change = Change::read(&body, &id, call.api.limits.load().calling_code)?;
     write(&call, id, change, true).await
 }
 
@@ -68,7 +69,7 @@ pub async fn patch(mut call: Call, id: &str) -> Result<Response, Problem> {
     let id = call.person(id, &Scope::Admin)?;
     let by_themselves = matches!(call.principal()?, Principal::User { .. });
     let body = call.json().await?;
-    let change = Change::read(&body, &id)?;
+    let change = Change::read(&body, &id, call.api.limits.load().calling_code)?;
     let own = ["locale", "timezone"];
     if by_themselves && change.given.iter().any(|name| !own.contains(&name.as_str())) {
         return Err(Problem::forbidden("a user token can change locale and timezone only"));
@@ -127,7 +128,7 @@ struct Change {
 }
 
 impl Change {
-    fn read(body: &Value, id: &str) -> Result<Change, Problem> {
+    fn read(body: &Value, id: &str, country: Option<CallingCode>) -> Result<Change, Problem> {
         let mut fields = Fields::of(body)?;
         if fields.name("id").is_some_and(|named| named != id) {
             fields.wrong("id", "must be the id in the path, or be left out");
@@ -137,7 +138,8 @@ impl Change {
             fields.wrong("email", detail);
         }
         let phone = fields.short_text("phone", 32);
-        if let Some(Err(detail)) = phone.map(check_phone) {
+        let phone = phone.map(|phone| country.map_or(phone.to_owned(), |country| country.complete(phone)));
+        if let Some(Err(detail)) = phone.as_deref().map(check_phone) {
             fields.wrong("phone", detail);
         }
         let locale = fields.short_text("locale", 35);
@@ -161,7 +163,7 @@ impl Change {
             user: User {
                 id: id.to_owned(),
                 email: own(email),
-                phone: own(phone),
+                phone,
                 locale: own(locale),
                 timezone,
                 attributes,

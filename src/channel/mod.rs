@@ -4,7 +4,9 @@
 pub mod email;
 pub mod push;
 pub mod settings;
+pub mod sms;
 pub mod webhook;
+mod words;
 
 use std::sync::Once;
 
@@ -19,6 +21,8 @@ pub struct Ways {
     pub email: Option<email::Email>,
     /// Web Push. It is sent to each of a person's browsers for itself, so by [`push::Push::send`].
     pub push: Option<push::Push>,
+    /// Text messages, where a provider for them is configured.
+    pub sms: Option<sms::Sms>,
 }
 
 impl Ways {
@@ -33,7 +37,11 @@ impl Ways {
                 Some(email) => email.send(message).await,
                 None => OFF,
             },
-            Channel::InApp | Channel::BrowserPush | Channel::Sms | Channel::Webhook => OFF,
+            Channel::Sms => match &self.sms {
+                Some(sms) => sms.send(message).await,
+                None => OFF,
+            },
+            Channel::InApp | Channel::BrowserPush | Channel::Webhook => OFF,
         }
     }
 

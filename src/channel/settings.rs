@@ -7,6 +7,7 @@ use lettre::message::Mailbox;
 use secrecy::SecretString;
 
 use super::push::settings::BrowserPush;
+use super::sms::settings::Sms;
 use crate::model::channel::{Channel, Mode};
 use crate::settings::{
     Kind, Unit, Violation, one_of, optional, parsed, path, secret, sections, settings, text, whole, within,
@@ -31,7 +32,7 @@ sections! {
         /// Mail over SMTP.
         email: Email;
         /// Text messages.
-        sms: Parked;
+        sms: Sms;
         /// Web Push.
         browser_push: BrowserPush;
         /// Calls to people's own endpoints.
@@ -81,15 +82,6 @@ settings! {
 }
 
 settings! {
-    /// A channel that this version delivers in capture mode and not yet for real.
-    pub struct Parked {
-        /// `capture` keeps messages on this machine and shows them, `off` skips them.
-        mode: Mode = Mode::Off, one_of(&[("capture", Mode::Capture), ("off", Mode::Off)])
-            .because("this version delivers this channel only in capture mode");
-    }
-}
-
-settings! {
     /// The endpoints of people's own, as the `webhook` channel of a notification. Whoever has none is not reached by it.
     pub struct Webhook {
         /// `live` sends, `capture` keeps messages on this machine and shows them, `off` skips them.
@@ -105,7 +97,7 @@ impl Channels {
             Channel::InApp => Mode::Live,
             Channel::Email => self.email.mode(),
             Channel::BrowserPush => self.browser_push.mode,
-            Channel::Sms => self.sms.mode,
+            Channel::Sms => self.sms.mode(),
             Channel::Webhook => self.webhook.mode,
         }
     }

@@ -7,15 +7,7 @@ const NAME_LEN_MAX: usize = 128;
 
 /// Keys that the contract names and that this version does not act on yet, and all keys below them. A configuration that
 /// has them is not wrong, but whoever wrote it should know.
-const AHEAD: [&str; 7] = [
-    "auth.jwt_keys",
-    "channels.sms.provider",
-    "channels.sms.from",
-    "channels.sms.http",
-    "channels.sms.kannel",
-    "channels.sms.twilio",
-    "retention",
-];
+const AHEAD: [&str; 2] = ["auth.jwt_keys", "retention"];
 
 /// The names of all keys and of their environment variables.
 pub(super) struct Catalogue {

@@ -56,6 +56,11 @@ impl Leases {
         Lease { leases: self.clone(), delivery, until }
     }
 
+    /// Whether the delivery is under way.
+    pub(super) fn holds(&self, lane: Lane, key: Uuid) -> bool {
+        self.held.lock().contains_key(&(lane, key))
+    }
+
     pub(super) fn count(&self, lane: Lane) -> usize {
         self.held.lock().keys().filter(|(of, _)| *of == lane).count()
     }
@@ -140,15 +145,17 @@ impl Engine {
             },
         );
         let leases = self.shared.leases.clone();
-        let taken = move |lane, key| leases.held.lock().contains_key(&(lane, key));
+        let taken = move |lane, key| leases.holds(lane, key);
         let front = self.shared.store.due(lanes.collect(), now, taken).await?;
         let taken = front.due.len();
         for due in front.due {
             let lease = self.shared.leases.take(&due, now.saturating_add(lease_ms));
-            let engine = self.clone();
+            let (engine, key) = (self.clone(), due.key);
             self.shared.supervisor.spawn("delivery", async move {
                 engine.deliver(due).await;
                 drop(lease);
+                // Those who wait for the attempt to end look at the lease.
+                engine.shared.waiting.ring(key);
             });
         }
         let next = front.next.into_iter().chain(self.shared.leases.first_end()).min();

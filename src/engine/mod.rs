@@ -20,6 +20,7 @@ pub mod plan;
 pub mod preferences;
 mod push;
 pub mod push_keys;
+pub mod receipt;
 mod release;
 pub mod report;
 pub mod resend;

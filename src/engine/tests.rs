@@ -61,7 +61,7 @@ impl House {
             store: Store::open(&options, &supervisor).expect("a new store"),
             clock: clock.clone(),
             watcher: witness.clone(),
-            ways: Arc::new(Ways { email: Some(nobody_there()), push: None }),
+            ways: Arc::new(Ways { email: Some(nobody_there()), ..Ways::default() }),
             webhook: Webhook::new(Outbound::new(&Default::default()).expect("the defaults")),
             vault: Vault::open_at(dir.path()).expect("a new key"),
             renderer: Arc::new(Renderer::new().expect("our own templates")),

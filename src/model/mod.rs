@@ -15,6 +15,7 @@ pub mod ids;
 pub mod invalid;
 pub mod message;
 pub mod notification;
+pub mod phone;
 pub mod preferences;
 pub mod push;
 

@@ -1,5 +1,6 @@
 //! The kinds of value that a key can have: how each is read, shown and described.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -123,6 +124,27 @@ fn plain(text: &str) -> Option<&str> {
 /// Any text in one line; `allowed` says what it is.
 pub fn text(allowed: &str) -> Kind<String> {
     parsed(allowed, |text| Some(text.to_owned()), String::clone)
+}
+
+/// Text that may have line breaks, which `accept` judges.
+pub fn prose(allowed: &str, accept: impl Fn(&str) -> bool + 'static) -> Kind<String> {
+    let stray = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let read = move |written: &Written| {
+        let text = written.text()?;
+        let fits = !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains(stray);
+        (fits && accept(text)).then(|| text.to_owned())
+    };
+    Kind::new(allowed.to_owned(), read, |text| quoted(text))
+}
+
+/// A table of texts, never shown since their values may be secrets. `accept` judges each entry.
+pub fn secret_texts(allowed: &str, accept: fn(&str, &str) -> bool) -> Kind<BTreeMap<String, String>> {
+    let read = move |written: &Written| {
+        let entries = written.texts()?;
+        entries.iter().all(|(name, value)| accept(name, value)).then(|| entries.into_iter().collect())
+    };
+    let show = |_: &BTreeMap<String, String>| "[set]".to_owned();
+    Kind { secret: true, ..Kind::new(allowed.to_owned(), read, show) }
 }
 
 /// A path of the file system.

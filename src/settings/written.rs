@@ -22,6 +22,8 @@ pub enum Written {
     Boolean(bool),
     /// A TOML array.
     List(Vec<Written>),
+    /// A TOML table of texts.
+    Table(Vec<(String, Written)>),
     /// Something that no key takes; this names it.
     Other(&'static str),
 }
@@ -38,7 +40,12 @@ impl Written {
             }
             DeValue::Float(_) => Written::Other("a number with a fraction"),
             DeValue::Datetime(_) => Written::Other("a date or time"),
-            DeValue::Table(_) => Written::Other("a table"),
+            DeValue::Table(table) => Written::Table(
+                table
+                    .iter()
+                    .map(|(name, value)| (name.get_ref().to_string(), Written::from_toml(value.get_ref())))
+                    .collect(),
+            ),
         }
     }
 
@@ -46,7 +53,11 @@ impl Written {
     pub fn text(&self) -> Option<&str> {
         match self {
             Written::Raw(text) | Written::Text(text) => Some(text),
-            Written::Integer(_) | Written::Boolean(_) | Written::List(_) | Written::Other(_) => None,
+            Written::Integer(_)
+            | Written::Boolean(_)
+            | Written::List(_)
+            | Written::Table(_)
+            | Written::Other(_) => None,
         }
     }
 
@@ -55,7 +66,11 @@ impl Written {
         match self {
             Written::Raw(text) => text.trim().parse().ok(),
             Written::Integer(number) => Some(*number),
-            Written::Text(_) | Written::Boolean(_) | Written::List(_) | Written::Other(_) => None,
+            Written::Text(_)
+            | Written::Boolean(_)
+            | Written::List(_)
+            | Written::Table(_)
+            | Written::Other(_) => None,
         }
     }
 
@@ -64,7 +79,11 @@ impl Written {
         match self {
             Written::Raw(text) => text.trim().parse().ok(),
             Written::Boolean(value) => Some(*value),
-            Written::Text(_) | Written::Integer(_) | Written::List(_) | Written::Other(_) => None,
+            Written::Text(_)
+            | Written::Integer(_)
+            | Written::List(_)
+            | Written::Table(_)
+            | Written::Other(_) => None,
         }
     }
 
@@ -77,10 +96,37 @@ impl Written {
                 | Written::Text(_)
                 | Written::Integer(_)
                 | Written::Boolean(_)
+                | Written::Table(_)
                 | Written::Other(_) => None,
             },
             Written::List(items) => Some(Cow::Borrowed(items)),
-            Written::Text(_) | Written::Integer(_) | Written::Boolean(_) | Written::Other(_) => None,
+            Written::Text(_)
+            | Written::Integer(_)
+            | Written::Boolean(_)
+            | Written::Table(_)
+            | Written::Other(_) => None,
+        }
+    }
+}
+
+impl Written {
+    /// The entries of a table of texts, if it is one. Raw text is read as an inline table.
+    pub fn texts(&self) -> Option<Vec<(String, String)>> {
+        match self {
+            Written::Raw(text) => match Written::from_toml(DeValue::parse(text.trim()).ok()?.get_ref()) {
+                Written::Raw(_) => None,
+                read => read.texts(),
+            },
+            Written::Table(entries) => {
+                let entry =
+                    |(name, value): &(String, Written)| Some((name.clone(), value.text()?.to_owned()));
+                entries.iter().map(entry).collect()
+            }
+            Written::Text(_)
+            | Written::Integer(_)
+            | Written::Boolean(_)
+            | Written::List(_)
+            | Written::Other(_) => None,
         }
     }
 }
@@ -100,6 +146,7 @@ impl fmt::Display for Written {
                 let items: Vec<String> = items.iter().map(Written::to_string).collect();
                 write!(f, "[{}]", shorten(&items.join(", ")))
             }
+            Written::Table(_) => f.write_str("a table"),
             Written::Other(name) => f.write_str(name),
         }
     }

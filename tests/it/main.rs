@@ -33,6 +33,7 @@ mod rights;
 mod schedules;
 mod sends;
 mod simulate;
+mod sms;
 mod sse;
 mod start;
 mod support;

@@ -48,6 +48,9 @@ if command -v apt-get >/dev/null; then
     elif [ "${BELFRY_SKIP_REAL_MAIL:-}" != 1 ]; then
         echo "setup: another mail server than Postfix is installed and stays; set BELFRY_SKIP_REAL_MAIL=1" >&2
     fi
+    # A gateway for text messages, and the network that it comes with for tests.
+    need_package kannel
+    need_package kannel-extras
     need_package ca-certificates
     need_package libfaketime
     # An interpreter without ensurepip cannot make a venv: Debian's own needs this package.

@@ -3,8 +3,9 @@
 //! Only a clear "no" to this very message is final. Trouble with the connection, the certificate or our own
 //! credentials says nothing about the recipient, so it never costs a delivery more than an attempt.
 
-use crate::model::delivery::{ERROR_CHARS_MAX, Outcome, Reason};
+use crate::model::delivery::{Outcome, Reason};
 
+use super::super::words::tidy;
 use super::compose::Refusal;
 
 /// Where in the conversation an attempt came to grief.
@@ -90,16 +91,10 @@ pub(super) fn judge(trouble: &Trouble) -> Outcome {
     }
 }
 
-/// One line of at most [`ERROR_CHARS_MAX`] characters, without control characters: it goes to logs and terminals.
-fn tidy(words: &str) -> String {
-    let breaks = |c: char| c.is_control() || c.is_whitespace();
-    let line = words.split(breaks).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
-    line.chars().take(ERROR_CHARS_MAX).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::delivery::ERROR_CHARS_MAX;
 
     fn judged(stage: Stage, code: impl Into<Option<u16>>, words: &str) -> Outcome {
         judge(&Trouble { stage, code: code.into(), words: words.to_owned(), hopeless: false })

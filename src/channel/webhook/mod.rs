@@ -2,7 +2,7 @@
 //! attempt, and taken when the answer is 2xx.
 
 pub mod body;
-mod retry_after;
+pub(super) mod retry_after;
 pub mod sign;
 
 use std::time::{Duration, Instant};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Millis;
 
 /// The delay that `text` asks for at `now`.
-pub(super) fn read(text: &str, now: Millis) -> Option<Duration> {
+pub(in crate::channel) fn read(text: &str, now: Millis) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }

@@ -231,13 +231,45 @@ fn a_lease_that_a_send_can_outlive_is_refused() {
 }
 
 #[test]
-fn a_channel_that_cannot_send_yet_says_so() {
+fn live_texts_want_a_provider_and_each_provider_what_it_needs() {
     assert_eq!(
         Sources::new("[channels.sms]\nmode = \"live\"\n").errors(),
         [
-            "belfry.toml:2: channels.sms.mode is \"live\", but must be capture or off: this version delivers this channel only in capture mode"
+            "belfry.toml:2: channels.sms.provider is not set, but must be, because channels.sms.mode is \"live\""
         ]
     );
+    let text = "[channels.sms]\nproviders = [\"twilio\", \"kannel\", \"http\"]\n[channels.sms.kannel]\nurl = \"http://127.0.0.1/\"\nusername = \"b\"\n";
+    let unset = |key: &str, provider: &str| {
+        format!(
+            "belfry.toml:2: channels.sms.{key} is not set, but must be, because channels.sms.providers is \"{provider}\""
+        )
+    };
+    let expected = [
+        unset("twilio.account_sid", "twilio"),
+        unset("twilio.auth_token", "twilio"),
+        unset("from", "twilio"),
+        unset("kannel.password", "kannel"),
+        unset("http.url", "http"),
+    ];
+    assert_eq!(Sources::new(text).errors(), expected);
+}
+
+#[test]
+fn the_call_of_a_gateway_is_held_to_the_placeholders_that_there_are() {
+    let text = "[channels.sms.http]\nurl = \"https://a.example/{{two}}\"\nbody = \"{{text\"\nheaders = { \"a b\" = \"c\" }\n";
+    let errors = Sources::new(text).errors();
+    let keys: Vec<&str> = errors
+        .iter()
+        .filter_map(|error| error.split(' ').nth(1))
+        .map(|key| key.trim_end_matches(':'))
+        .collect();
+    assert_eq!(keys, ["channels.sms.http.url", "channels.sms.http.body", "channels.sms.http.headers"]);
+    let text = "[channels.sms]\nprovider = \"http\"\n[channels.sms.http]\nurl = \"https://a.example/?to={{to}}\"\n[channels.sms.http.headers]\nAuthorization = \"Bearer s3cret\"\n";
+    let config = Sources::new(text).load().expect("nothing is wrong");
+    assert!(!crate::config::show(&config).contains("s3cret"));
+    let given = Sources::new("").env("BELFRY_CHANNELS__SMS__HTTP__HEADERS", "{ X-Key = \"k\" }").load();
+    let headers = given.expect("nothing is wrong").channels.sms.http_headers.expect("it is set");
+    assert_eq!(headers["X-Key"], "k");
 }
 
 #[test]
@@ -248,7 +280,7 @@ fn variables_of_somebody_else_that_begin_like_ours_are_left_alone() {
 
 #[test]
 fn a_key_of_the_contract_without_effect_yet_is_taken_and_noticed() {
-    let text = "[channels.sms.http]\nurl = \"http://sms\"\n";
+    let text = "[auth]\njwt_keys = \"keys.json\"\n";
     let config =
         Sources::new(text).env("BELFRY_RETENTION__NOTIFICATIONS", "30d").load().expect("nothing is wrong");
     let notices: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
@@ -257,7 +289,7 @@ fn a_key_of_the_contract_without_effect_yet_is_taken_and_noticed() {
     assert_eq!(
         ends,
         [
-            "1: channels.sms.http has no effect in this version",
+            "2: auth.jwt_keys has no effect in this version",
             "BELFRY_RETENTION__NOTIFICATIONS: retention.notifications has no effect in this version",
         ]
     );

@@ -38,7 +38,8 @@ impl Got {
 /// | path | answer |
 /// |---|---|
 /// | `/ok…` | 204 |
-/// | `/500…`, `/410…` | that |
+/// | `/500…`, `/410…`, `/401…` | that |
+/// | `/429…` | that, with `Retry-After: 3` |
 /// | `/twice…` | 503 for the first two requests to the path, then 200 |
 /// | `/later…` | 503 with `Retry-After: 3` the first time, then 200 |
 /// | `/redirect…` | 302 to `/ok-redirected` |
@@ -126,6 +127,8 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Got>>>, port: u16) {
         let fate = path.trim_start_matches('/').split('-').next().unwrap_or("");
         let answer = match fate {
             "500" => "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 5\r\n\r\nno \x1b!".to_owned(),
+            "401" => "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno".to_owned(),
+            "429" => "HTTP/1.1 429 Slow\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n".to_owned(),
             "410" => "HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n".to_owned(),
             "twice" if before < 2 => "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(),
             "later" if before == 0 => {
