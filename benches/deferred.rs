@@ -25,6 +25,7 @@ const AHEAD: Duration = Duration::from_secs(30);
 
 fn main() -> Outcome<()> {
     support::move_to_core(support::OUR_CORE)?;
+    #[expect(clippy::disallowed_methods, reason = "whoever measures says how many")]
     let wanted = std::env::var("DEFERRED").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
     println!("{wanted} deferred deliveries, on one core");
     let server = Server::start(&[
@@ -66,6 +67,7 @@ fn main() -> Outcome<()> {
 }
 
 fn instant(from_now: Duration) -> String {
+    #[expect(clippy::disallowed_methods, reason = "the server that is measured goes by the wall clock")]
     let at = SystemTime::now() + from_now;
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     jiff::Timestamp::from_millisecond(since.as_millis() as i64)
