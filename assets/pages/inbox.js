@@ -2,6 +2,7 @@
 
 import { BelfryClient } from "/client.js";
 import { List } from "./list.js";
+import { offerPush } from "./offer.js";
 import { byId, pastedSecret, tabValue, takeFragment } from "./shared.js";
 import { Workflows } from "./workflows.js";
 
@@ -68,6 +69,7 @@ function enter(secret, workflowIds) {
   for (const id of [...workflowIds, ...allowed]) if (id !== "*") watch(id);
   client.connect();
   load();
+  offerPush(secret);
 }
 
 function leave(why) {
@@ -79,6 +81,7 @@ function leave(why) {
   list.replace([]);
   showCounts({ total: 0, unread: 0, unseen: 0 });
   showTrouble(null);
+  offerPush(null);
   byId("room").hidden = true;
   byId("sign-out").hidden = true;
   byId("door").hidden = false;

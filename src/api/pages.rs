@@ -56,7 +56,7 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 20] = [
+static FILES: [File; 23] = [
     file!(["/"], HTML, POLICY, "pages/home.html"),
     file!(["/inbox"], HTML, POLICY, "pages/inbox.html"),
     file!(["/docs"], HTML, POLICY, "pages/docs.html"),
@@ -77,6 +77,9 @@ static FILES: [File; 20] = [
     file!(["/client.js"], JAVASCRIPT, POLICY, "client.js"),
     file!(["/client.d.ts"], TYPES, POLICY, "client.d.ts"),
     file!(["/inbox.js"], JAVASCRIPT, POLICY, "inbox.js"),
+    file!(["/push.js"], JAVASCRIPT, POLICY, "push.js"),
+    file!(["/sw.js"], JAVASCRIPT, POLICY, "sw.js"),
+    file!(["/assets/offer.js"], JAVASCRIPT, POLICY, "pages/offer.js"),
 ];
 
 static ETAGS: LazyLock<Vec<HeaderValue>> =

@@ -45,19 +45,7 @@ pub async fn create(mut call: Call, id: &str) -> Result<Response, Problem> {
     let id = call.person(id, &Scope::Admin)?;
     let body = call.json().await?;
     let now = call.api.clock.now();
-    let mut given = Given::read(&body, now)?;
-    given.subscription.server_key = match given.server_key {
-        Some(key) if call.api.engine.has_push_key(&key) => key,
-        Some(_) => {
-            let detail = "is not a key of this server; subscribe with GET /v1/push/vapid-public-key";
-            return Err(Invalid::one("applicationServerKey", detail).into());
-        }
-        None => present_key(&call)?,
-    };
-    let url = call.api.outbound.check(&given.subscription.endpoint).await;
-    let url = url.map_err(|refused| Invalid::one("endpoint", refused.to_string()))?;
-    given.subscription.endpoint = url.into();
-    let subscription = given.subscription;
+    let subscription = admitted(&call, &body, now).await?;
     let (kept, fresh) = call
         .api
         .engine
@@ -72,6 +60,30 @@ pub async fn create(mut call: Call, id: &str) -> Result<Response, Problem> {
         .await?;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok(shapes::json_response(status, &shape(&kept)))
+}
+
+/// `POST /v1/push/renew`: a browser whose push service gave it another address says so by itself, while no page is open and
+/// nobody has a token at hand. What shows that it is the same one is the secret of the old subscription.
+pub async fn renew(mut call: Call) -> Result<Response, Problem> {
+    let body = call.json().await?;
+    let old = &body["old"];
+    let (Some(endpoint), Some(auth)) =
+        (old["endpoint"].as_str(), old["keys"]["auth"].as_str().and_then(decode))
+    else {
+        return Err(
+            Invalid::one("old", "must be the subscription as it was, with its endpoint and keys").into()
+        );
+    };
+    let fresh = admitted(&call, &body["subscription"], call.api.clock.now()).await?;
+    let endpoint = endpoint.to_owned();
+    let renewed = call
+        .api
+        .engine
+        .store()
+        .commit(move |txn: &mut Txn<'_>| txn.renew_push_subscription(&endpoint, &auth, fresh))
+        .await
+        .map_err(|error: StoreError| Problem::from(error))?;
+    if renewed { Ok(shapes::no_content()) } else { Err(Problem::not_found("push subscription")) }
 }
 
 /// `DELETE …?endpoint=`: the browser with that endpoint, which is all that the browser itself knows.
@@ -102,6 +114,23 @@ async fn delete(
         .await
         .map_err(|error: StoreError| Problem::from(error))?;
     if gone == 0 { Err(Problem::not_found("push subscription")) } else { Ok(shapes::no_content()) }
+}
+
+/// A subscription that may be kept: well-formed, made for a key of ours, at an address that may be called.
+async fn admitted(call: &Call, body: &Value, now: Millis) -> Result<Subscription, Problem> {
+    let mut given = Given::read(body, now)?;
+    given.subscription.server_key = match given.server_key {
+        Some(key) if call.api.engine.has_push_key(&key) => key,
+        Some(_) => {
+            let detail = "is not a key of this server; subscribe with GET /v1/push/vapid-public-key";
+            return Err(Invalid::one("applicationServerKey", detail).into());
+        }
+        None => present_key(call)?,
+    };
+    let url = call.api.outbound.check(&given.subscription.endpoint).await;
+    let url = url.map_err(|refused| Invalid::one("endpoint", refused.to_string()))?;
+    given.subscription.endpoint = url.into();
+    Ok(given.subscription)
 }
 
 fn present_key(call: &Call) -> Result<Vec<u8>, Problem> {

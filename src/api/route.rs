@@ -242,6 +242,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         }
         ["push", "vapid-public-key"] => on!(call, GET => push::public_key),
         ["users", id, "export"] => on!(call, GET => |call| export::show(call, id)),
+        ["push", "renew"] => on!(call, POST => push::renew),
         ["users", id, "tokens"] => on!(call, POST => |call| users::mint(call, id)),
         ["users", id, "preferences"] => on!(call,
             GET => |call| preferences::show(call, id),

@@ -207,6 +207,26 @@ impl Txn<'_> {
         Ok((subscription, known.is_none()))
     }
 
+    /// Puts a browser's new subscription in the place of its old one, for whoever knows the secret of the old one: only
+    /// that browser does. Answers whether there was one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn renew_push_subscription(
+        &mut self,
+        endpoint: &str,
+        auth: &[u8],
+        fresh: Subscription,
+    ) -> Result<bool, StoreError> {
+        let Some(OwnerV1 { user_id }) = self.get(&owner(endpoint))? else { return Ok(false) };
+        let is_old = |s: &Subscription| s.endpoint == endpoint && s.auth == auth;
+        if self.remove_push_subscriptions(&user_id, is_old)? == 0 {
+            return Ok(false);
+        }
+        self.put_push_subscription(&user_id, fresh)?;
+        Ok(true)
+    }
+
     fn drop_the_idlest(&mut self, all: &mut Vec<Subscription>) {
         let last_use = |s: &Subscription| s.last_success.unwrap_or(s.created_at);
         let idlest = all.iter().enumerate().min_by_key(|(_, s)| last_use(s)).map(|(at, _)| at);

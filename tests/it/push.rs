@@ -175,6 +175,24 @@ async fn a_browser_that_somebody_else_signs_in_with_is_theirs_from_then_on() {
 }
 
 #[tokio::test]
+async fn a_browser_with_a_new_address_says_so_by_the_secret_of_the_old_one() {
+    let (service, server) = started("[]").await;
+    let admin = server.admin();
+    person(&admin, &service, &["old"]).await;
+    let browser = admin.anonymous();
+    let renewal = json!({ "old": service.browser("old"), "subscription": service.browser("new") });
+    let mut guessed = renewal.clone();
+    guessed["old"]["keys"]["auth"] = json!("AAAAAAAAAAAAAAAAAAAAAA");
+    browser.post("/v1/push/renew", &guessed).await.problem(404, "not_found");
+    browser.post("/v1/push/renew", &renewal).await.is(204);
+    browser.post("/v1/push/renew", &renewal).await.problem(404, "not_found");
+    assert_eq!(browser.post("/v1/push/renew", &json!({})).await.fields(), ["old"]);
+    let id = notify(&admin, json!({})).await;
+    admin.comes_to(&id, "browser_push", "sent").await;
+    assert_eq!((service.seen("old").len(), service.seen("new").len()), (0, 1));
+}
+
+#[tokio::test]
 async fn an_endpoint_inside_the_network_is_refused_by_name() {
     let server = Server::start().await;
     let admin = server.admin();

@@ -30,6 +30,7 @@ if command -v apt-get >/dev/null; then
     need_command python3 python3
     need_command npm nodejs npm
     need_command chromium chromium
+    command -v firefox >/dev/null || need_command firefox-esr firefox-esr
     need_command dpkg-shlibdeps dpkg-dev
     need_command lintian lintian
     need_command systemd-nspawn systemd-container
