@@ -110,7 +110,9 @@ fn to(local: &str) -> Message {
 
 fn failed(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Failed { reason: Reason::ProviderRejected, error } => error,
+        Outcome::Failed { reason: Reason::ProviderRejected, error } | Outcome::NoSuchAddress { error } => {
+            error
+        }
         other => panic!("expected a refusal, got {other:?}"),
     }
 }

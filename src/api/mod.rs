@@ -41,6 +41,7 @@ pub mod settings;
 mod shapes;
 mod simulate;
 mod submission;
+mod suppressions;
 mod templates;
 mod topics;
 mod users;

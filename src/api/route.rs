@@ -25,7 +25,7 @@ use super::receipts;
 use super::{
     Api, analytics, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent,
     inbox, keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours, schedules,
-    simulate, templates, topics, users, workflow_events,
+    simulate, suppressions, templates, topics, users, workflow_events,
 };
 use crate::listen::Peer;
 
@@ -273,6 +273,8 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["templates", name, "rollback"] => on!(call, POST => |call| templates::roll_back(call, name)),
         ["templates", name, "render"] => on!(call, POST => |call| templates::render(call, name)),
         ["users", id, "topics"] => on!(call, GET => |call| topics::of_user(call, id)),
+        ["suppressions"] => on!(call, GET => suppressions::list, POST => suppressions::create),
+        ["suppressions", id] => on!(call, DELETE => |call| suppressions::delete(call, id)),
         ["topics"] => on!(call, GET => topics::list),
         ["topics", name] => on!(call,
             GET => |call| topics::show(call, name),

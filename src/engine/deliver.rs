@@ -13,6 +13,7 @@ use crate::model::ids::new_id;
 use crate::model::message::Message;
 use crate::model::notification::Accepted;
 use crate::model::retry::next_delay;
+use crate::model::suppression::{Source, Suppression};
 use crate::model::template::Texts;
 use crate::model::user::User;
 use crate::render::EmailView;
@@ -50,7 +51,7 @@ impl Engine {
         match release(&accepted, (&user, category.as_ref()), marks, channel, &rules, now) {
             Release::Skip { status, reason, because } => {
                 let event = event(channel, now, status, Some(reason), because);
-                self.settle(&accepted, due, event, None).await
+                self.settle(&accepted, due, event, Traces::default()).await
             }
             Release::Wait { until, reason, because } => {
                 self.hold_one(accepted, channel, due, until, (reason, because)).await
@@ -74,15 +75,16 @@ impl Engine {
             Err(error) => {
                 let reason = Some(Reason::TemplateError);
                 let event = event(channel, self.now(), Status::Failed, reason, Some(error));
-                return self.settle(accepted, due, event, None).await;
+                return self.settle(accepted, due, event, Traces::default()).await;
             }
         };
-        let (outcome, capture) = self.make_attempt(channel, message, Some(accepted), due, rules).await;
+        let (outcome, traces) = self.make_attempt(channel, message, Some(accepted), due, rules).await;
         let event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
-        self.settle(accepted, due, event, capture).await
+        self.settle(accepted, due, event, traces).await
     }
 
-    /// Hands a message to its channel: one `about` a notification, or one for several together. Answers what came of it, and what is to be kept of it where nothing leaves.
+    /// Hands a message to its channel: one `about` a notification, or one for several together. Answers what came of it,
+    /// and what is to be remembered beside it.
     pub(super) async fn make_attempt(
         &self,
         channel: Channel,
@@ -90,9 +92,10 @@ impl Engine {
         about: Option<&Accepted>,
         due: &Due,
         rules: &Rules,
-    ) -> (Outcome, Option<Capture>) {
+    ) -> (Outcome, Traces) {
         let started = std::time::Instant::now();
-        let made = match rules.modes.of(channel) {
+        let to = message.to.clone();
+        let (outcome, capture) = match rules.modes.of(channel) {
             Mode::Live if channel == Channel::Webhook => (self.send_to_own(&message).await, None),
             Mode::Live if channel == Channel::BrowserPush => {
                 (self.push(&message, about, due, rules).await, None)
@@ -107,7 +110,11 @@ impl Engine {
             Mode::Off => (Outcome::Skipped { reason: Reason::ChannelDisabled }, None),
         };
         self.shared.metrics.attempt(channel, started.elapsed().as_secs_f64());
-        made
+        let suppression = match &outcome {
+            Outcome::NoSuchAddress { error } => Some(suppressed(channel, to, error, self.now())),
+            _ => None,
+        };
+        (outcome, Traces { capture, suppression })
     }
 
     /// What `channel` sends to the address `to`, or why it cannot be rendered.
@@ -190,7 +197,7 @@ impl Engine {
         accepted: &Accepted,
         due: &Due,
         event: Event,
-        capture: Option<Capture>,
+        traces: Traces,
     ) -> Result<(), StoreError> {
         if let (Some(reason), Some(error)) = (event.reason, event.detail.as_deref()) {
             tracing::info!(
@@ -215,9 +222,7 @@ impl Engine {
                         ..due.clone()
                     });
                 }
-                if let Some(capture) = &capture {
-                    txn.put_capture(capture);
-                }
+                traces.keep(txn)?;
                 announce::record(txn, &shared, due.key, &event)?;
                 txn.after(move || {
                     shared.metrics.delivery(event.channel, event.status, event.reason);
@@ -230,6 +235,33 @@ impl Engine {
             })
             .await
     }
+}
+
+/// What is to be remembered of an attempt beside its event.
+#[derive(Default)]
+pub(super) struct Traces {
+    /// The message, where nothing leaves.
+    capture: Option<Capture>,
+    /// The address, where there turned out to be none such.
+    suppression: Option<Suppression>,
+}
+
+impl Traces {
+    /// Remembers it.
+    pub(super) fn keep(&self, txn: &mut Txn<'_>) -> Result<(), StoreError> {
+        if let Some(capture) = &self.capture {
+            txn.put_capture(capture);
+        }
+        if let Some(suppression) = &self.suppression {
+            txn.suppress(suppression)?;
+        }
+        Ok(())
+    }
+}
+
+fn suppressed(channel: Channel, address: String, said: &str, now: Millis) -> Suppression {
+    let reason = Some(said.to_owned());
+    Suppression { id: new_id(now), channel, address, reason, source: Source::Provider, since: now }
 }
 
 /// A message that was asked for again is another message: with the same id it would be taken for a repeat and dropped.
@@ -255,6 +287,9 @@ pub(super) fn after_attempt(
         Outcome::Sent { detail } => attempted(Status::Sent, None, Some(detail)),
         Outcome::Delivered { detail } => attempted(Status::Delivered, None, Some(detail)),
         Outcome::Failed { reason, error } => attempted(Status::Failed, Some(reason), Some(error)),
+        Outcome::NoSuchAddress { error } => {
+            attempted(Status::Failed, Some(Reason::ProviderRejected), Some(error))
+        }
         Outcome::Skipped { reason } => event(channel, now, Status::Skipped, Some(reason), None),
         Outcome::Retry { reason, error, after } => {
             match next_delay(rules.schedule(channel), attempts + 1, after, dice) {

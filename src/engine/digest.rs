@@ -1,6 +1,6 @@
 //! One message for many notifications: a sealed group is planned again, rendered, sent, and each that was in it told.
 
-use super::deliver::{after_attempt, event, rand_unit};
+use super::deliver::{Traces, after_attempt, event, rand_unit};
 use super::endpoints::announce;
 use super::release::{Release, release};
 use super::{Engine, Rules};
@@ -14,7 +14,6 @@ use crate::model::zone::shown;
 use crate::render::{DigestItem, DigestView};
 use crate::store::StoreError;
 use crate::store::attempts::Event;
-use crate::store::captures::Capture;
 use crate::store::holds::{Group, GroupId, Member};
 use crate::store::outbox::Due;
 
@@ -40,15 +39,15 @@ impl Engine {
         let (rules, now) = (self.shared.rules.load_full(), self.now());
         let (person, members) = self.shared.store.waiting(user, channel, id).await?;
         let mut sorted = sort(members, &person, channel, &rules, now);
-        let (outcome, capture) = match (sorted.wait.take(), sorted.send.is_empty()) {
-            (Some(wait), _) => (Some(wait), None),
-            (None, true) => (None, None),
+        let (outcome, traces) = match (sorted.wait.take(), sorted.send.is_empty()) {
+            (Some(wait), _) => (Some(wait), Traces::default()),
+            (None, true) => (None, Traces::default()),
             (None, false) => {
-                let (event, capture) = self.attempt_group(channel, due, &person, &sorted, &rules).await;
-                (Some(event), capture)
+                let (event, traces) = self.attempt_group(channel, due, &person, &sorted, &rules).await;
+                (Some(event), traces)
             }
         };
-        self.settle_group(due, (user.to_owned(), channel, id), sorted, outcome, capture).await
+        self.settle_group(due, (user.to_owned(), channel, id), sorted, outcome, traces).await
     }
 
     async fn attempt_group(
@@ -58,22 +57,22 @@ impl Engine {
         person: &User,
         sorted: &Sorted,
         rules: &Rules,
-    ) -> (Event, Option<Capture>) {
+    ) -> (Event, Traces) {
         let message = match self.compose_group(channel, due, person, sorted, rules) {
             Ok(message) => message,
             Err(error) => {
                 let reason = Some(Reason::TemplateError);
-                return (event(channel, self.now(), Status::Failed, reason, Some(error)), None);
+                return (event(channel, self.now(), Status::Failed, reason, Some(error)), Traces::default());
             }
         };
-        let (outcome, capture) = self.make_attempt(channel, message, None, due, rules).await;
+        let (outcome, traces) = self.make_attempt(channel, message, None, due, rules).await;
         let mut event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
         let together = format!("one message for {}", sorted.send.len());
         event.detail = Some(match event.detail {
             Some(detail) => format!("{together}: {detail}"),
             None => together,
         });
-        (event, capture)
+        (event, traces)
     }
 
     fn compose_group(
@@ -121,7 +120,7 @@ impl Engine {
         (user, channel, id): (String, Channel, GroupId),
         sorted: Sorted,
         outcome: Option<Event>,
-        capture: Option<Capture>,
+        traces: Traces,
     ) -> Result<(), StoreError> {
         let (shared, due) = (self.shared.clone(), due.clone());
         let told: Vec<_> = sorted.send.iter().map(|accepted| accepted.key).collect();
@@ -155,9 +154,7 @@ impl Engine {
                     }
                     announce::record(txn, &shared, *key, event)?;
                 }
-                if let Some(capture) = &capture {
-                    txn.put_capture(capture);
-                }
+                traces.keep(txn)?;
                 txn.after(move || {
                     for (key, event) in &events {
                         shared.metrics.delivery(channel, event.status, event.reason);

@@ -8,6 +8,7 @@ use super::endpoints::announce;
 use super::{Engine, Shared};
 use crate::clock::Millis;
 use crate::model::delivery::{Reason, Status};
+use crate::model::user::User;
 use crate::store::attempts::Event;
 use crate::store::outbox::Due;
 use crate::store::{StoreError, Txn};
@@ -45,6 +46,9 @@ impl Engine {
                     txn.erase_captures(&id)?;
                     txn.erase_history(&id)?;
                     txn.remove_push_subscriptions(&id, |_| true)?;
+                    for (channel, address) in txn.user(&id)?.iter().flat_map(User::addresses) {
+                        txn.unsuppress(channel, &address)?;
+                    }
                     txn.remove_user(&id)?;
                     Ok::<_, StoreError>((known || erased > 0, false))
                 })

@@ -108,6 +108,9 @@ impl Asked<'_> {
         if address(self.user, channel, mode).is_none() {
             return skipped(Reason::NoAddress);
         }
+        if let Some(because) = self.user.suppressed.get(&channel) {
+            return (Verdict::Skipped { reason: Reason::Suppressed, because: Some(because.clone()) }, false);
+        }
         if notification.expires_at.is_some_and(|at| at <= self.now) {
             return skipped(Reason::Expired);
         }
@@ -245,6 +248,19 @@ mod tests {
         let overridden = plan(&critical, &user, None, &LIVE, one_in_the_morning);
         assert_eq!(verdict(&overridden, Channel::Email), &Verdict::Send);
         assert!(overridden.quiet_hours_overridden && !held.quiet_hours_overridden);
+    }
+
+    #[test]
+    fn nothing_goes_to_a_suppressed_address_and_the_plan_says_why() {
+        let mut user = anna();
+        user.suppressed.insert(Channel::Email, "no such user".to_owned());
+        let plan = plan(&notification(), &user, None, &LIVE, 0);
+        let why = Some("no such user".to_owned());
+        assert_eq!(
+            verdict(&plan, Channel::Email),
+            &Verdict::Skipped { reason: Reason::Suppressed, because: why }
+        );
+        assert_eq!(verdict(&plan, Channel::InApp), &Verdict::Send);
     }
 
     #[test]

@@ -123,7 +123,10 @@ impl<'a> Tally<'a> {
                         failed = Some((*reason, error.clone()));
                     }
                 }
-                Outcome::Skipped { .. } => done.push((subscription.id, false)),
+                // A browser has no address that another could be given.
+                Outcome::Skipped { .. } | Outcome::NoSuchAddress { .. } => {
+                    done.push((subscription.id, false))
+                }
                 Outcome::Retry { reason, error, after } => {
                     // All of them are tried again at once: not before the most patient one may be.
                     let longest = again.as_ref().and_then(|(_, _, after)| *after).max(*after);

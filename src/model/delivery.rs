@@ -178,6 +178,11 @@ pub enum Outcome {
         /// The provider's words, or the cause in ours; at most 500 characters.
         error: String,
     },
+    /// Never, since there is no such address: nothing is to be sent to it again.
+    NoSuchAddress {
+        /// The provider's words; at most 500 characters.
+        error: String,
+    },
     /// Not at all, and that is right: for example the person has no address any more.
     Skipped {
         /// Why.

@@ -22,6 +22,7 @@ pub mod push;
 pub mod quiet_hours;
 pub mod retry;
 pub mod schedule;
+pub mod suppression;
 pub mod template;
 pub mod user;
 pub mod workflow;

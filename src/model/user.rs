@@ -1,6 +1,9 @@
 //! A person whom notifications are for.
 
+use std::collections::BTreeMap;
+
 use crate::clock::Millis;
+use crate::model::channel::Channel;
 use crate::model::preferences::Preferences;
 
 /// A person: where they can be reached, and what they want.
@@ -24,6 +27,8 @@ pub struct User {
     pub no_webhook: bool,
     /// Whether any browser of theirs takes notifications: known where one person is read, not in lists.
     pub has_push: bool,
+    /// The channels on which nothing is sent to their address, and why not: known where one person is read, not in lists.
+    pub suppressed: BTreeMap<Channel, String>,
     /// When we first heard of the person.
     pub created_at: Millis,
     /// When anything above last changed.
@@ -66,6 +71,21 @@ impl User {
     /// A person of whom nothing is known but the id.
     pub fn named(id: &str) -> User {
         User { id: id.to_owned(), ..User::default() }
+    }
+
+    /// Their mail address or phone number, on the channels that have one.
+    pub fn address(&self, channel: Channel) -> Option<&str> {
+        match channel {
+            Channel::Email => self.email.as_deref(),
+            Channel::Sms => self.phone.as_deref(),
+            Channel::InApp | Channel::BrowserPush | Channel::Webhook => None,
+        }
+    }
+
+    /// Their mail address and their phone number, as far as they are known.
+    pub fn addresses(&self) -> Vec<(Channel, String)> {
+        let known = |channel| Some((channel, self.address(channel)?.to_owned()));
+        Channel::ALL.into_iter().filter_map(known).collect()
     }
 
     /// The zone that the person's clocks show, where anything says so: their own, or that of their quiet hours.

@@ -42,6 +42,8 @@
 //! | `A` | endpoint, attempt id (UUIDv7) | a call to an endpoint |
 //! | `1`, `2` | minute, hour | how often what happened to the notifications of that span |
 //! | `I` | hook id (UUIDv7) | an inbound webhook |
+//! | `l` | hash of a channel and an address | which suppression holds of it |
+//! | `L` | suppression id (UUIDv7) | an address that nothing is sent to |
 //! | `z` | key, number | a further piece of a value that is too long for one |
 
 use uuid::Uuid;
@@ -88,6 +90,8 @@ pub(super) const PUSHED: u8 = b'O';
 pub(super) const MINUTE: u8 = b'1';
 pub(super) const HOUR: u8 = b'2';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
+pub(super) const SUPPRESSED_ADDRESS: u8 = b'l';
+pub(super) const SUPPRESSION: u8 = b'L';
 pub(super) const PIECE: u8 = b'z';
 pub(super) const HOOK: u8 = b'I';
 pub(super) const ENDPOINT: u8 = b'E';

@@ -41,6 +41,7 @@ pub mod rollups;
 pub mod schedules;
 pub mod sends;
 pub mod settings;
+pub mod suppressions;
 pub mod templates;
 pub mod topics;
 mod txn;

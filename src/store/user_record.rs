@@ -79,6 +79,7 @@ impl UserV2 {
             preferences: self.preferences.map(Preferences::from),
             no_webhook: false,
             has_push: false,
+            suppressed: BTreeMap::new(),
             created_at: self.created_at,
             updated_at: self.updated_at,
         }

@@ -4,6 +4,7 @@ use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
 use super::push_subscriptions;
+use super::suppressions;
 use super::txn::Txn;
 use super::user_record::UserV2;
 use super::view::Read;
@@ -32,7 +33,13 @@ pub(super) fn get(read: &impl Read, id: &str) -> Answer<Option<User>> {
     let record: Option<UserV2> = read.get(&keys::named(keys::USER, id.as_bytes()))?;
     let Some(record) = record else { return Ok(None) };
     let has_push = push_subscriptions::any(read, id)?;
-    Ok(Some(User { has_push, ..record.into_user(id) }))
+    let mut user = User { has_push, ..record.into_user(id) };
+    for (channel, address) in user.addresses() {
+        if let Some(suppression) = suppressions::of(read, channel, &address)? {
+            user.suppressed.insert(channel, suppression.because());
+        }
+    }
+    Ok(Some(user))
 }
 
 impl Store {

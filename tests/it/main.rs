@@ -37,6 +37,7 @@ mod sms;
 mod sse;
 mod start;
 mod support;
+mod suppressions;
 mod templates;
 mod together;
 mod topics;

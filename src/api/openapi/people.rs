@@ -11,6 +11,7 @@ pub(super) fn operations() -> Vec<Operation> {
     all.extend(inbox());
     all.extend(topics());
     all.extend(push());
+    all.extend(leaving());
     all
 }
 
@@ -143,6 +144,26 @@ fn push() -> Vec<Operation> {
         op("get", "/v1/push/vapid-public-key", tag, Public, "Show the key to subscribe browsers with")
             .gives(200, "PushKey", "The key, in base64url.")
             .fails(&[404]),
+    ]
+}
+
+fn leaving() -> Vec<Operation> {
+    let (tag, list) = ("users", "/v1/suppressions");
+    vec![
+        op("get", list, tag, Key("read"), "List suppressed addresses")
+            .about("Nothing is sent to them: deliveries are skipped with the reason `suppressed`.")
+            .query("channel", json!({ "enum": ["email", "sms"] }), "Those of one channel.")
+            .lists("Suppression"),
+        op("post", list, tag, Key("admin"), "Suppress an address")
+            .takes("SuppressionInput")
+            .example(
+                json!({ "channel": "email", "address": "anna@example.org", "reason": "asked on the phone" }),
+            )
+            .gives(200, "Suppression", "It was suppressed already, and stays as it was.")
+            .gives(201, "Suppression", "It is suppressed."),
+        op("delete", "/v1/suppressions/{id}", tag, Key("admin"), "Send to an address again")
+            .about("By its id, or as `channel:address`.")
+            .gives_nothing(204, "It is off the list."),
     ]
 }
 

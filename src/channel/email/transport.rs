@@ -213,7 +213,8 @@ async fn converse(
     let from = MailFrom::new(Some(mail.from.clone()), mail_parameters(connection, mail)?);
     let envelope = |error| trouble(Stage::Envelope, &error);
     connection.command(from).await.map_err(envelope)?;
-    connection.command(Rcpt::new(mail.to.clone(), Vec::new())).await.map_err(envelope)?;
+    let recipient = |error| trouble(Stage::Recipient, &error);
+    connection.command(Rcpt::new(mail.to.clone(), Vec::new())).await.map_err(recipient)?;
     connection.command(Data).await.map_err(envelope)?;
     *stage.lock() = Stage::Content;
     let answer = connection.message(&mail.bytes).await.map_err(|error| trouble(Stage::Content, &error))?;

@@ -17,8 +17,10 @@ pub(super) enum Stage {
     Connect,
     /// Logging in.
     Login,
-    /// Naming sender and recipient, and asking to send.
+    /// Naming the sender, and asking to send.
     Envelope,
+    /// Naming the recipient.
+    Recipient,
     /// Sending the mail itself.
     Content,
 }
@@ -74,22 +76,52 @@ pub(super) fn judge(trouble: &Trouble) -> Outcome {
         _ if trouble.hopeless => Outcome::Failed { reason: Reason::ProviderRejected, error: tidy(&said) },
         (Stage::Login, _) => retry(&format!("failed to log in to the mail server ({CREDENTIALS}): {said}")),
         (Stage::Wait | Stage::Connect, _) => retry(&format!("failed to reach the mail server: {said}")),
-        (Stage::Envelope | Stage::Content, Some(530 | 534 | 535 | 538)) => {
+        (Stage::Envelope | Stage::Recipient | Stage::Content, Some(530 | 534 | 535 | 538)) => {
             retry(&format!("{NO_LOGIN}: {said}"))
         }
-        (Stage::Envelope | Stage::Content, Some(552)) if trouble.words.trim_start().starts_with("5.3.4") => {
+        (Stage::Envelope | Stage::Recipient | Stage::Content, Some(552))
+            if trouble.words.trim_start().starts_with("5.3.4") =>
+        {
             Outcome::Failed { reason: Reason::PayloadTooLarge, error: tidy(&said) }
         }
-        (Stage::Envelope | Stage::Content, Some(500..=599)) => {
+        (Stage::Recipient, Some(code @ 500..=599)) if names_nobody(code, &trouble.words) => {
+            Outcome::NoSuchAddress { error: tidy(&said) }
+        }
+        (Stage::Envelope | Stage::Recipient | Stage::Content, Some(500..=599)) => {
             Outcome::Failed { reason: Reason::ProviderRejected, error: tidy(&said) }
         }
-        (Stage::Envelope | Stage::Content, Some(_)) => retry(&said),
-        (Stage::Envelope, None) => retry(&format!("the mail server broke off: {said}")),
+        (Stage::Envelope | Stage::Recipient | Stage::Content, Some(_)) => retry(&said),
+        (Stage::Envelope | Stage::Recipient, None) => retry(&format!("the mail server broke off: {said}")),
         (Stage::Content, None) => {
             retry(&format!("the mail server broke off, so it may or may not have the mail: {said}"))
         }
     }
 }
+
+/// Whether a refusal of a recipient says that there is nobody of that address, and is no policy that others would fall
+/// under as well: by the enhanced status code (RFC 3463, section 3.2) where the server gives one, else by its words.
+fn names_nobody(code: u16, words: &str) -> bool {
+    let first = words.split_whitespace().next().unwrap_or_default();
+    if first.starts_with("5.") {
+        return ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"].contains(&first);
+    }
+    let words = words.to_lowercase();
+    matches!(code, 550 | 551 | 553) && NOBODY.iter().any(|phrase| words.contains(phrase))
+}
+
+/// How servers without enhanced status codes say that there is nobody of that address.
+const NOBODY: [&str; 10] = [
+    "no such user",
+    "no such recipient",
+    "no such mailbox",
+    "user unknown",
+    "unknown user",
+    "unknown recipient",
+    "recipient unknown",
+    "user not found",
+    "mailbox not found",
+    "user does not exist",
+];
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +149,32 @@ mod tests {
                 assert_eq!(error, format!("{code} 5.1.1 no such user"));
             }
         }
+    }
+
+    #[test]
+    fn only_a_recipient_that_there_is_not_is_no_address() {
+        for (code, words) in [
+            (550, "5.1.1 x"),
+            (553, "5.1.3 x"),
+            (556, "5.1.10 x"),
+            (550, "No such user here"),
+            (550, "User unknown"),
+        ] {
+            let gone = Outcome::NoSuchAddress { error: format!("{code} {words}") };
+            assert_eq!(judged(Stage::Recipient, code, words), gone);
+            assert!(matches!(judged(Stage::Content, code, words), Outcome::Failed { .. }), "{words}");
+        }
+        for (code, words) in [
+            (550, "5.7.1 no such user may send here"),
+            (550, "5.1.8 bad sender"),
+            (552, "5.2.2 full"),
+            (554, "no such user"),
+            (550, "blocked"),
+            (550, ""),
+        ] {
+            assert!(matches!(judged(Stage::Recipient, code, words), Outcome::Failed { .. }), "{words}");
+        }
+        assert!(error(judged(Stage::Recipient, 450, "4.1.1 later")).1);
     }
 
     #[test]

@@ -77,6 +77,23 @@ pub(super) fn schemas() -> Schemas {
             ),
         ),
         (
+            "Suppression",
+            object(
+                &["id", "channel", "address", "source", "since"],
+                json!({
+                    "id": text("Its id."), "channel": { "enum": ["email", "sms"] }, "address": text("The address."),
+                    "reason": maybe_text("Why."), "source": { "enum": ["api", "provider", "bounce"] }, "since": instant("Since when."),
+                }),
+            ),
+        ),
+        (
+            "SuppressionInput",
+            strict(
+                &["channel", "address"],
+                json!({ "channel": { "enum": ["email", "sms"] }, "address": text("The address."), "reason": maybe_text("Why.") }),
+            ),
+        ),
+        (
             "PushKey",
             object(
                 &["public_key"],
