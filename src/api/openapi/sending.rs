@@ -59,7 +59,7 @@ fn notifications() -> Vec<Operation> {
             .about("Every decision and attempt in order, skips and deferrals included, with the reason.")
             .gives(200, "Timeline", "Its story."),
         op("post", "/v1/notifications/{id}/cancel", tag, Key("publish"), "Cancel what has not left yet")
-            .gives(200, "NotificationResult", "Where it stands now."),
+            .gives(200, "CancelResult", "Where it stands now; of a send to many, how far it came."),
         op("post", "/v1/notifications/{id}/resend", tag, Key("publish"), "Send a notification again")
             .about("On the channels that are named, or else on those that failed.")
             .may_take("ResendInput")

@@ -54,10 +54,11 @@ pub(super) fn schemas() -> Schemas {
         shown.insert(name.to_owned(), shape);
     }
     let more = json!({
-        "id": text("Its id."), "user_id": text("The person."), "created_at": instant("When it was accepted."),
+        "id": text("Its id."), "user_id": maybe_text("The person; null for a send to many."), "created_at": instant("When it was accepted."),
         "action": { "oneOf": [schema("Action"), { "type": "null" }] }, "metadata": anything("Your own data."),
         "channels": { "type": ["array", "null"], "items": schema("Channel") },
-        "offset": count("Its place in the person's inbox."), "status": schema("Status"),
+        "offset": { "type": ["integer", "null"], "minimum": 0, "description": "Its place in the person's inbox; null for a send to many." },
+        "status": schema("Status"), "batch": schema("Batch"),
     });
     shown.extend(more.as_object().cloned().unwrap_or_default());
     let standing = object(
@@ -141,6 +142,7 @@ pub(super) fn schemas() -> Schemas {
             ),
         ),
         ("ResendInput", json!({ "type": "object", "properties": { "channels": list(schema("Channel")) } })),
+        ("CancelResult", json!({ "anyOf": [schema("NotificationResult"), schema("Batch")] })),
         (
             "SimulationInput",
             json!({ "allOf": [schema("NotificationInput"), object(&[], json!({ "at": instant("When it would come in; now, where it is left out.") }))] }),
