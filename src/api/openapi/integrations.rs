@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::operation::Access::{Key, Token};
+use super::operation::Access::{Key, Public, Token};
 use super::operation::{Operation, op};
 
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = hooks();
     all.extend(endpoints());
+    all.extend([receipt("get"), receipt("post")]);
     all
 }
 
@@ -37,6 +38,14 @@ fn hooks() -> Vec<Operation> {
             .takes_raw("text/plain", "Anything, for the preset `raw`.")
             .gives(202, "HookResult", "What it became is on disk."),
     ]
+}
+
+/// By GET and by POST, as the provider prefers.
+fn receipt(method: &'static str) -> Operation {
+    op(method, "/in/sms/{token}", "integrations", Public, "Report what became of a text message")
+        .about("For providers of text messages: the token in the path is the right to report.")
+        .gives_nothing(200, "It is taken.")
+        .fails(&[400, 403, 408, 413, 503])
 }
 
 fn endpoints() -> Vec<Operation> {
