@@ -28,6 +28,7 @@ use crate::engine::{Engine, Modes, Parts, Rules};
 use crate::hub::{self, Hub, Leave};
 use crate::listen;
 use crate::metrics::Metrics;
+use crate::model::breaker::Patience;
 use crate::model::channel::{Channel, Mode};
 use crate::outbound::{self, Outbound};
 use crate::render::{RenderError, Renderer};
@@ -417,6 +418,11 @@ fn rules(config: &Config) -> Rules {
             (Channel::Email, Mode::Live) => config.channels.email.max_connections,
             (_, Mode::Live | Mode::Capture | Mode::Off) => SLOTS,
         }),
+        rates: Channel::ALL.map(|channel| config.channels.rate(channel)),
+        patience: Patience {
+            failures_max: config.delivery.circuit_failures,
+            wait_max_ms: Millis::try_from(config.delivery.circuit_probe.as_millis()).unwrap_or(Millis::MAX),
+        },
         lease: config.delivery.lease,
         base_url: config.server.base_url.clone(),
         retention_days: config.retention.notifications_days,

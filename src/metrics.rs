@@ -98,6 +98,7 @@ pub struct Metrics {
     notifications: Counter,
     deliveries: Deliveries,
     attempt_seconds: Family<ChannelLabels, Histogram>,
+    circuits: Family<ChannelLabels, Gauge>,
     requests: Family<RequestLabels, Counter>,
     endpoint_calls: Family<EndpointCallLabels, Counter>,
     endpoint_call_seconds: Histogram,
@@ -128,6 +129,7 @@ impl Metrics {
             notifications: Counter::default(),
             deliveries: Deliveries::new(),
             attempt_seconds,
+            circuits: Family::default(),
             requests: Family::default(),
             endpoint_calls: Family::default(),
             endpoint_call_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
@@ -157,6 +159,11 @@ impl Metrics {
             "Time that one attempt took, by channel",
             Unit::Seconds,
             self.attempt_seconds.clone(),
+        );
+        registry.register(
+            "circuit_open",
+            "1 while the provider of a channel does not answer and is left alone",
+            self.circuits.clone(),
         );
         registry.register("http_requests", "Requests answered, by method and status", self.requests.clone());
         registry.register(
@@ -206,6 +213,11 @@ impl Metrics {
     /// An attempt took that long.
     pub fn attempt(&self, channel: Channel, seconds: f64) {
         self.attempt_seconds.get_or_create(&ChannelLabels { channel: channel.name() }).observe(seconds);
+    }
+
+    /// The provider of a channel is left alone from now on, or no more.
+    pub fn circuit(&self, channel: Channel, open: bool) {
+        self.circuits.get_or_create(&ChannelLabels { channel: channel.name() }).set(i64::from(open));
     }
 
     /// A call to an endpoint took that long, and was taken or failed.

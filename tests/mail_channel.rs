@@ -119,7 +119,8 @@ fn failed(outcome: Outcome) -> String {
 
 fn retry(outcome: Outcome) -> String {
     match outcome {
-        Outcome::Retry { reason: Reason::ProviderUnreachable, error, after: None } => error,
+        Outcome::Retry { reason: Reason::ProviderUnreachable, error, after: None }
+        | Outcome::Down { error, .. } => error,
         other => panic!("expected another try, got {other:?}"),
     }
 }
@@ -243,7 +244,9 @@ async fn an_answer_without_an_end_is_cut_off_long_before_the_timeout() {
 async fn a_long_answer_does_not_become_a_long_error() {
     let server = Server::start(&[]);
     let outcome = server.email().send(&to("chatty")).await;
-    let (Outcome::Failed { error, .. } | Outcome::Retry { error, .. }) = outcome else {
+    let (Outcome::Failed { error, .. } | Outcome::Retry { error, .. } | Outcome::Down { error, .. }) =
+        outcome
+    else {
         panic!("{outcome:?}")
     };
     assert!(error.chars().count() <= 500);

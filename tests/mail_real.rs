@@ -136,6 +136,7 @@ async fn a_mail_arrives_in_a_real_mailbox_as_it_was_written_and_refusals_are_und
         let outcome = starttls.send(&to(local, local)).await;
         let (reason, error, again) = match outcome {
             Outcome::Retry { reason, error, .. } => (reason, error, true),
+            Outcome::Down { error, .. } => (Reason::ProviderUnreachable, error, true),
             Outcome::Failed { reason, error } => (reason, error, false),
             other => panic!("{local}: {other:?}"),
         };
@@ -146,7 +147,7 @@ async fn a_mail_arrives_in_a_real_mailbox_as_it_was_written_and_refusals_are_und
     }
 
     let outcome = servers.email(Tls::StartTls, "wrong").send(&to("alice", "n-3")).await;
-    let Outcome::Retry { error, .. } = outcome else { panic!("{outcome:?}") };
+    let (Outcome::Retry { error, .. } | Outcome::Down { error, .. }) = outcome else { panic!("{outcome:?}") };
     assert!(error.contains("535") && error.contains("channels.email.password"), "{error}");
     println!("wrong password: {error}");
 }

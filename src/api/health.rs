@@ -21,18 +21,25 @@ pub async fn alive(call: Call) -> Result<Response, Problem> {
 
 /// `GET /readyz`: it can take notifications, or why not. The reasons name no path: anybody may ask.
 pub async fn ready(call: Call) -> Result<Response, Problem> {
-    let mut reasons = Vec::new();
+    let mut reasons: Vec<String> = Vec::new();
     if call.api.engine.store().broken().is_some() {
-        reasons.push("the store takes no writes: the disk is full or failing");
+        reasons.push("the store takes no writes: the disk is full or failing".to_owned());
     }
     if call.api.supervisor.stopping().is_cancelled() {
-        reasons.push("the server is stopping");
+        reasons.push("the server is stopping".to_owned());
     }
+    let channels = call.api.engine.channels();
+    let alone = channels.iter().filter(|health| health.opened_at.is_some());
+    let alone: Vec<String> = alone
+        .map(|health| format!("circuit_open: the provider of {} does not answer", health.channel))
+        .collect();
     let (status, word) = if reasons.is_empty() {
-        (StatusCode::OK, "ready")
+        // It takes notifications all the same, and keeps them.
+        (StatusCode::OK, if alone.is_empty() { "ready" } else { "degraded" })
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
+    reasons.extend(alone);
     let body = json!({
         "status": word,
         "reasons": reasons,

@@ -10,6 +10,7 @@ mod broadcasts;
 mod call;
 mod captured;
 mod categories;
+mod channels;
 mod connections;
 mod cors;
 mod endpoints;

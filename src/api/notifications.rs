@@ -101,7 +101,7 @@ pub async fn status(call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
     let accepted = found(&call, id).await?;
     let events = call.api.engine.store().events(accepted.key).await?;
-    let standing = Standing::of(&accepted, &events);
+    let standing = call.api.engine.with_circuits(Standing::of(&accepted, &events));
     let channels: Vec<Value> = standing
         .channels
         .iter()

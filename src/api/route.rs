@@ -17,6 +17,7 @@ use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::call::{Body, Call};
+use super::channels;
 use super::endpoints;
 use super::export;
 use super::hooks;
@@ -296,6 +297,8 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["analytics"] => on!(call, GET => analytics::show),
         ["openapi.json"] => on!(call, GET => super::openapi::show),
         ["websocket", "health"] => on!(call, GET => health::websocket),
+        ["channels"] => on!(call, GET => channels::list),
+        ["channels", name, "test"] => on!(call, POST => |call| channels::test(call, name)),
         ["captured"] => on!(call, GET => captured::list),
         ["sse"] => on!(call, GET => live::listen),
         ["ws"] => on!(call, GET => live::open),

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use super::push::settings::BrowserPush;
 use super::sms::settings::Sms;
 use crate::model::channel::{Channel, Mode};
+use crate::model::rate::Rate;
 use crate::settings::{
     Kind, Unit, Violation, one_of, optional, parsed, path, secret, sections, settings, text, whole, within,
 };
@@ -77,6 +78,8 @@ settings! {
             within(Unit::Seconds, Duration::from_millis(100)..=Duration::from_secs(3600));
         /// How many connections to the mail server may be open at once, each with one mail under way.
         max_connections: usize = 8, whole(1..=256);
+        /// How many mails go out at most, as 10/s, 300/m or 1000/h.
+        rate: Option<Rate> = None, optional(rate(), "10/s");
     }
     check is_complete;
 }
@@ -87,10 +90,23 @@ settings! {
         /// `live` sends, `capture` keeps messages on this machine and shows them, `off` skips them.
         mode: Mode = Mode::Live,
             one_of(&[("live", Mode::Live), ("capture", Mode::Capture), ("off", Mode::Off)]);
+        /// How many notifications go out at most, as 10/s, 300/m or 1000/h.
+        rate: Option<Rate> = None, optional(rate(), "10/s");
     }
 }
 
 impl Channels {
+    /// How fast a channel may go at most.
+    pub fn rate(&self, channel: Channel) -> Option<Rate> {
+        match channel {
+            Channel::Email => self.email.rate,
+            Channel::Sms => self.sms.rate,
+            Channel::Webhook => self.webhook.rate,
+            Channel::BrowserPush => self.browser_push.rate,
+            Channel::InApp => None,
+        }
+    }
+
     /// What becomes of messages on a channel.
     pub fn mode(&self, channel: Channel) -> Mode {
         match channel {
@@ -137,6 +153,14 @@ fn is_complete(email: &Email, name: &dyn Fn(&str) -> String) -> Vec<Violation> {
         (Some(_), Some(_)) | (None, None) => {}
     }
     violations
+}
+
+pub(super) fn rate() -> Kind<Rate> {
+    parsed(
+        "a number of messages in a second, minute or hour, as 10/s, 300/m or 1000/h",
+        Rate::read,
+        Rate::to_string,
+    )
 }
 
 fn host() -> Kind<String> {

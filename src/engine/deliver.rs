@@ -100,7 +100,10 @@ impl Engine {
             Mode::Live if channel == Channel::BrowserPush => {
                 (self.push(&message, about, due, rules).await, None)
             }
-            Mode::Live => (self.shared.ways.load_full().send(channel, &message).await, None),
+            Mode::Live => {
+                let outcome = self.shared.ways.load_full().send(channel, &message).await;
+                (self.heard(channel, outcome, rules), None)
+            }
             Mode::Capture => {
                 let now = self.now();
                 let capture = Capture { id: new_id(now), at: now, channel, message };
@@ -291,6 +294,16 @@ pub(super) fn after_attempt(
             attempted(Status::Failed, Some(Reason::ProviderRejected), Some(error))
         }
         Outcome::Skipped { reason } => event(channel, now, Status::Skipped, Some(reason), None),
+        // The provider is left alone: that is nothing that this delivery has failed at.
+        Outcome::Down { error, probe_at: Some(at) } => {
+            let reason = Some(Reason::CircuitOpen);
+            let held = event(channel, now, Status::Retrying, reason, Some(error));
+            Event { not_before: Some(at.max(now.saturating_add(1))), ..held }
+        }
+        Outcome::Down { error, probe_at: None } => {
+            let reason = Reason::ProviderUnreachable;
+            after_attempt(channel, attempts, Outcome::Retry { reason, error, after: None }, rules, now, dice)
+        }
         Outcome::Retry { reason, error, after } => {
             match next_delay(rules.schedule(channel), attempts + 1, after, dice) {
                 Some(delay) => {

@@ -137,19 +137,29 @@ impl Engine {
         let lease_ms = Millis::try_from(rules.lease.as_millis()).unwrap_or(Millis::MAX);
         let least_first = self.shared.turns.fetch_add(1, Ordering::Relaxed).is_multiple_of(LEAST_FIRST_EVERY);
         let channels = Channel::ALL.into_iter().map(|c| (Lane::Channel(c), rules.slots(c)));
-        let lanes = channels.chain([(Lane::Schedule, SCHEDULE_SLOTS), (Lane::Job, JOB_SLOTS)]).filter_map(
-            |(lane, slots)| {
-                let limit = slots.saturating_sub(self.shared.leases.count(lane));
+        let mut look_again = None;
+        let lanes: Vec<Wanted> = channels
+            .chain([(Lane::Schedule, SCHEDULE_SLOTS), (Lane::Job, JOB_SLOTS)])
+            .filter_map(|(lane, slots)| {
+                let free = slots.saturating_sub(self.shared.leases.count(lane));
+                let (limit, until) = match lane {
+                    Lane::Channel(channel) => self.shared.lanes.room(channel, &rules, now, free),
+                    Lane::Schedule | Lane::Job => (free, None),
+                };
+                look_again = look_again.into_iter().chain(until).min();
                 // A finished delivery wakes the loop.
                 (limit > 0).then_some(Wanted { lane, limit, least_first })
-            },
-        );
+            })
+            .collect();
         let leases = self.shared.leases.clone();
         let taken = move |lane, key| leases.holds(lane, key);
-        let front = self.shared.store.due(lanes.collect(), now, taken).await?;
+        let front = self.shared.store.due(lanes, now, taken).await?;
         let taken = front.due.len();
         for due in front.due {
             let lease = self.shared.leases.take(&due, now.saturating_add(lease_ms));
+            if let Lane::Channel(channel) = due.lane {
+                self.shared.lanes.starts(channel, &rules, now);
+            }
             let (engine, key) = (self.clone(), due.key);
             self.shared.supervisor.spawn("delivery", async move {
                 engine.deliver(due).await;
@@ -158,7 +168,7 @@ impl Engine {
                 engine.shared.waiting.ring(key);
             });
         }
-        let next = front.next.into_iter().chain(self.shared.leases.first_end()).min();
+        let next = front.next.into_iter().chain(self.shared.leases.first_end()).chain(look_again).min();
         Ok(Turn { taken, next })
     }
 

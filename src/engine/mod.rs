@@ -15,6 +15,7 @@ pub mod expand;
 mod history;
 mod hold;
 pub mod inbox;
+pub mod lanes;
 mod night;
 pub mod plan;
 pub mod preferences;
@@ -33,6 +34,7 @@ pub mod templates;
 #[cfg(test)]
 mod tests;
 pub mod topics;
+mod trial;
 mod waiting;
 pub mod workflow;
 pub mod zones;
@@ -50,9 +52,11 @@ use crate::channel::Ways;
 use crate::channel::webhook::Webhook;
 use crate::clock::{Clock, Millis};
 use crate::metrics::Metrics;
+use crate::model::breaker::Patience;
 use crate::model::channel::{Channel, Mode};
 use crate::model::ids::new_id;
 use crate::model::notification::Accepted;
+use crate::model::rate::Rate;
 use crate::model::workflow::Progress;
 use crate::render::Renderer;
 use crate::store::Store;
@@ -82,6 +86,10 @@ pub struct Rules {
     pub schedules: [Vec<Duration>; 5],
     /// How many deliveries of each channel are under way at once, in the order of [`Channel::ALL`].
     pub slots: [usize; 5],
+    /// How fast each channel may go at most, in the order of [`Channel::ALL`].
+    pub rates: [Option<Rate>; 5],
+    /// When a provider that does not answer is left alone.
+    pub patience: Patience,
     /// How long a delivery may be under way before it is taken again.
     pub lease: Duration,
     /// Where people reach this server, for links in messages.
@@ -180,6 +188,7 @@ struct Shared {
     wake: Notify,
     waiting: Waiting,
     leases: dispatch::Leases,
+    lanes: lanes::Lanes,
     /// Who is sent too much at once.
     crowd: crowd::Crowd,
     /// Turns of the dispatcher so far.
@@ -210,6 +219,7 @@ impl Engine {
                 wake: Notify::new(),
                 waiting: Waiting::default(),
                 leases: dispatch::Leases::default(),
+                lanes: lanes::Lanes::default(),
                 crowd: crowd::Crowd::default(),
                 turns: AtomicU64::new(1),
                 composer: OnceLock::new(),

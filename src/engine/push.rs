@@ -125,7 +125,11 @@ impl<'a> Tally<'a> {
                 }
                 // A browser has no address that another could be given.
                 Outcome::Skipped { .. } | Outcome::NoSuchAddress { .. } => {
-                    done.push((subscription.id, false))
+                    done.push((subscription.id, false));
+                }
+                Outcome::Down { error, .. } => {
+                    let longest = again.as_ref().and_then(|(_, _, after)| *after);
+                    again = Some((Reason::ProviderUnreachable, error.clone(), longest));
                 }
                 Outcome::Retry { reason, error, after } => {
                     // All of them are tried again at once: not before the most patient one may be.

@@ -46,6 +46,13 @@ settings! {
         /// `channels.email.timeout` and twice `outbound.timeout`.
         lease: Duration = Duration::from_secs(2 * MINUTE),
             within(Unit::Seconds, Duration::from_secs(1)..=Duration::from_secs(DAY));
+        /// A provider of mail or texts that was not there so often in a row is left alone: what is due waits, with its
+        /// attempts not counted, and one message now and then asks whether it is back.
+        circuit_failures: u32 = 10, whole(1..=10_000);
+        /// The longest wait between two such messages. The first goes out after a second, and each wait is twice the one
+        /// before.
+        circuit_probe: Duration = Duration::from_secs(30),
+            within(Unit::Seconds, Duration::from_millis(100)..=Duration::from_secs(HOUR));
     }
 }
 

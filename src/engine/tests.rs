@@ -71,6 +71,8 @@ impl House {
                 modes: Modes { email, browser_push: Mode::Off, sms: Mode::Capture, webhook: Mode::Off },
                 schedules: std::array::from_fn(|_| vec![HOUR, HOUR]),
                 slots: [8; 5],
+                rates: [None; 5],
+                patience: Patience { failures_max: 10, wait_max_ms: 30_000 },
                 lease: HOUR,
                 base_url: None,
                 retention_days: 90,

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Millis;
+
 /// Where a delivery stands. Exactly one holds at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -170,6 +172,13 @@ pub enum Outcome {
         error: String,
         /// The delay that the provider asked for.
         after: Option<Duration>,
+    },
+    /// Not now, and not for a reason that lies in this message: the provider is not there, or does not know us.
+    Down {
+        /// What stood in the way, in at most 500 characters.
+        error: String,
+        /// When the provider is asked again, where it is left alone until then. Such an attempt does not count.
+        probe_at: Option<Millis>,
     },
     /// Never: the provider refused it for good, or it cannot be sent at all.
     Failed {

@@ -4,6 +4,7 @@
 
 pub mod audience;
 pub mod batch;
+pub mod breaker;
 pub mod category;
 pub mod change;
 pub mod channel;
@@ -20,6 +21,7 @@ pub mod preferences;
 pub mod push;
 
 pub mod quiet_hours;
+pub mod rate;
 pub mod retry;
 pub mod schedule;
 pub mod suppression;

@@ -9,6 +9,7 @@ mod analytics;
 mod batches;
 mod bench;
 mod categories;
+mod channels;
 mod crash;
 mod effective;
 mod email;

@@ -72,12 +72,13 @@ pub(super) fn judge(trouble: &Trouble) -> Outcome {
     };
     let retry =
         |error: &str| Outcome::Retry { reason: Reason::ProviderUnreachable, error: tidy(error), after: None };
+    let down = |error: &str| Outcome::Down { error: tidy(error), probe_at: None };
     match (trouble.stage, trouble.code) {
         _ if trouble.hopeless => Outcome::Failed { reason: Reason::ProviderRejected, error: tidy(&said) },
-        (Stage::Login, _) => retry(&format!("failed to log in to the mail server ({CREDENTIALS}): {said}")),
-        (Stage::Wait | Stage::Connect, _) => retry(&format!("failed to reach the mail server: {said}")),
+        (Stage::Login, _) => down(&format!("failed to log in to the mail server ({CREDENTIALS}): {said}")),
+        (Stage::Wait | Stage::Connect, _) => down(&format!("failed to reach the mail server: {said}")),
         (Stage::Envelope | Stage::Recipient | Stage::Content, Some(530 | 534 | 535 | 538)) => {
-            retry(&format!("{NO_LOGIN}: {said}"))
+            down(&format!("{NO_LOGIN}: {said}"))
         }
         (Stage::Envelope | Stage::Recipient | Stage::Content, Some(552))
             if trouble.words.trim_start().starts_with("5.3.4") =>
@@ -135,6 +136,7 @@ mod tests {
     fn error(outcome: Outcome) -> (Option<Reason>, bool, String) {
         match outcome {
             Outcome::Retry { reason, error, after: None } => (Some(reason), true, error),
+            Outcome::Down { error, .. } => (Some(Reason::ProviderUnreachable), true, error),
             Outcome::Failed { reason, error } => (Some(reason), false, error),
             other => panic!("{other:?}"),
         }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::super::settings::rate;
 use super::vapid;
 use crate::model::channel::Mode;
+use crate::model::rate::Rate;
 use crate::settings::{Kind, Unit, one_of, optional, parsed, secret, settings, within};
 
 settings! {
@@ -17,6 +19,8 @@ settings! {
             ("capture", Mode::Capture),
             ("off", Mode::Off),
         ]);
+        /// How many messages go out at most, as 10/s, 300/m or 1000/h.
+        rate: Option<Rate> = None, optional(rate(), "10/s");
         /// How a push service can reach the operator. Some refuse messages without it. Without it:
         /// `server.base_url` where that is https.
         subject: Option<String> = None, optional(subject(), "mailto:ops@example.org");

@@ -121,8 +121,8 @@ impl Sms {
                     let error = tidy(&format!("{name}: {words}"));
                     return Outcome::Failed { reason: Reason::PayloadTooLarge, error };
                 }
-                Verdict::Limited(words, after) => tally.add(name, &words, Some(after), true),
-                Verdict::Busy(words, after) => tally.add(name, &words, Some(after), false),
+                Verdict::Limited(words, after) => tally.add(name, &words, after, true),
+                Verdict::Busy(words, after) => tally.add(name, &words, after, false),
                 Verdict::Down(words) => {
                     tracing::error!(provider = name, error = %words, "a provider of text messages does not work");
                     tally.add(name, &words, None, false);
@@ -172,22 +172,23 @@ pub struct Parameters {
 struct Tally {
     errors: Vec<String>,
     limited: bool,
-    answered: bool,
     asked: Vec<Option<Duration>>,
 }
 
 impl Tally {
-    /// `asked` is the delay that a provider asks for that answered at all.
-    fn add(&mut self, name: &str, words: &str, asked: Option<Option<Duration>>, limited: bool) {
+    /// `asked` is the delay that a provider asks for.
+    fn add(&mut self, name: &str, words: &str, asked: Option<Duration>, limited: bool) {
         self.errors.push(format!("{name}: {words}"));
         self.limited |= limited;
-        self.answered |= asked.is_some();
-        self.asked.push(asked.flatten());
+        self.asked.push(asked);
     }
 
     fn outcome(self) -> Outcome {
         let error = tidy(&self.errors.join("; "));
         let reason = if self.limited { Reason::ProviderRateLimited } else { Reason::ProviderUnreachable };
+        if !self.limited && self.asked.iter().all(Option::is_none) {
+            return Outcome::Down { error, probe_at: None };
+        }
         // A provider that asked for nothing may be tried before one that did.
         let after = self.asked.into_iter().min().flatten();
         Outcome::Retry { reason, error, after }
@@ -225,11 +226,11 @@ mod tests {
     #[test]
     fn a_provider_that_asks_for_no_delay_is_not_made_to_wait_by_one_that_does() {
         let mut tally = Tally::default();
-        tally.add("twilio", "429", Some(Some(Duration::from_secs(60))), true);
+        tally.add("twilio", "429", Some(Duration::from_secs(60)), true);
         let Outcome::Retry { reason, after, .. } = tally.outcome() else { panic!("it is tried again") };
         assert_eq!((reason, after), (Reason::ProviderRateLimited, Some(Duration::from_secs(60))));
         let mut tally = Tally::default();
-        tally.add("twilio", "429", Some(Some(Duration::from_secs(60))), true);
+        tally.add("twilio", "429", Some(Duration::from_secs(60)), true);
         tally.add("kannel", "refused", None, false);
         assert!(matches!(tally.outcome(), Outcome::Retry { after: None, .. }));
     }

@@ -7,9 +7,11 @@ use http::{HeaderName, Method};
 use reqwest::Url;
 use secrecy::SecretString;
 
+use super::super::settings::rate;
 use super::http::check;
 use crate::model::channel::Mode;
 use crate::model::phone::CallingCode;
+use crate::model::rate::Rate;
 use crate::settings::{
     Kind, Unit, Violation, list, one_of, optional, parsed, prose, secret, secret_texts, settings, text,
     whole, within,
@@ -60,6 +62,8 @@ settings! {
         default_country: Option<CallingCode> = None, optional(country(), "+49");
         /// A text that takes more segments than this is not sent.
         max_segments: usize = 6, whole(1..=64);
+        /// How many texts go out at most, as 10/s, 300/m or 1000/h.
+        rate: Option<Rate> = None, optional(rate(), "10/s");
         /// How long one call to a provider may take.
         timeout: Duration = Duration::from_secs(15),
             within(Unit::Seconds, Duration::from_millis(100)..=Duration::from_secs(60));
