@@ -4,6 +4,7 @@
 //! handler by path and method, and handlers answer `Result<Response, Problem>`.
 
 mod analytics;
+mod backups;
 mod batch;
 mod batches;
 mod broadcasts;

@@ -24,9 +24,9 @@ use super::hooks;
 use super::problem::Problem;
 use super::receipts;
 use super::{
-    Api, analytics, batch, batches, broadcasts, captured, categories, connections, cors, health, idempotent,
-    inbox, keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours, schedules,
-    simulate, suppressions, templates, topics, users, workflow_events,
+    Api, analytics, backups, batch, batches, broadcasts, captured, categories, connections, cors, health,
+    idempotent, inbox, keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours,
+    schedules, simulate, suppressions, templates, topics, users, workflow_events,
 };
 use crate::listen::Peer;
 
@@ -300,6 +300,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
         ["channels"] => on!(call, GET => channels::list),
         ["channels", name, "test"] => on!(call, POST => |call| channels::test(call, name)),
         ["captured"] => on!(call, GET => captured::list),
+        ["backups"] => on!(call, POST => backups::create),
         ["sse"] => on!(call, GET => live::listen),
         ["ws"] => on!(call, GET => live::open),
         _ => Err(Problem::not_found("path")),

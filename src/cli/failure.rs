@@ -52,6 +52,9 @@ pub enum Failure {
     /// It was tried and did not work.
     #[error("{0}")]
     Failed(String),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    NotFound(String),
     /// A live connection was refused or ended because of its token.
     #[error("{0}")]
     NotAllowed(String),
@@ -72,6 +75,7 @@ impl Failure {
         match self {
             Failure::Usage(_) => Exit::Usage,
             Failure::Failed(_) => Exit::Failed,
+            Failure::NotFound(_) => Exit::NotFound,
             Failure::NotAllowed(_) => Exit::NotAllowed,
             Failure::Unavailable(_) => Exit::Unavailable,
             Failure::Client(error) => exit_of(error),
@@ -98,6 +102,7 @@ impl Failure {
             Failure::Client(ClientError::Unreachable { .. }) | Failure::Unavailable(_) => {
                 json!({ "code": "unavailable", "detail": self.to_string() })
             }
+            Failure::NotFound(_) => json!({ "code": "not_found", "detail": self.to_string() }),
             Failure::NotAllowed(_) => json!({ "code": "not_allowed", "detail": self.to_string() }),
             Failure::Client(ClientError::Unreadable { .. } | ClientError::Unusable(_))
             | Failure::Failed(_)

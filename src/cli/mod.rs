@@ -3,6 +3,7 @@
 //! One file per subcommand, each with its arguments on top and its `run` below. `options` gives the way to a server,
 //! `screen` is the only way to the terminal, and `failure` is the only place that knows exit codes.
 
+pub mod backup;
 pub mod bench;
 pub mod config;
 pub mod config_cmd;
@@ -108,6 +109,12 @@ pub enum Command {
     /// Write, check, show and explain the server's configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Copy everything that is stored into one file, while the server runs
+    Backup(backup::BackupArgs),
+    /// Put a backup back
+    Restore(backup::RestoreArgs),
+    /// Read everything that is stored, to know that all of it can be read
+    Verify(backup::VerifyArgs),
 }
 
 /// What a command needs from the process.
@@ -135,7 +142,10 @@ impl Command {
             | Command::Endpoint(_)
             | Command::User(_)
             | Command::Template(_)
-            | Command::Config(_) => Runs::Client,
+            | Command::Config(_)
+            | Command::Backup(_)
+            | Command::Restore(_)
+            | Command::Verify(_) => Runs::Client,
         }
     }
 }
@@ -174,6 +184,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &options).await,
         Command::Template(command) => template::run(command, &options).await,
         Command::Config(command) => config::run(&command, &options),
+        Command::Backup(args) => backup::backup(args, &options).await,
+        Command::Restore(args) => backup::put_back(args, &options),
+        Command::Verify(args) => backup::verify(&args, &options),
     }
 }
 

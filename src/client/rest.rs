@@ -146,6 +146,32 @@ impl Client {
         self.ask(self.http.request(Method::DELETE, self.url(path)), Duration::ZERO).await
     }
 
+    /// `POST` without a body whose answer may be long: `take` is given its pieces as they come. Gives what `take` said
+    /// where it would not go on.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn download(
+        &self,
+        path: &[&str],
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>, ClientError> {
+        let mut request = self.http.request(Method::POST, self.url(path));
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, bearer(key));
+        }
+        let mut response = self.in_time(Duration::ZERO, request.send()).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await?.into());
+        }
+        while let Some(piece) = self.in_time(Duration::ZERO, response.chunk()).await? {
+            if let Err(error) = take(&piece) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
     /// `GET` of a path that should become another protocol: gives the answer's head, whatever it says, with the body
     /// unread. Carries `headers` and no key.
     ///

@@ -36,7 +36,7 @@ pub struct Event {
 }
 
 #[derive(Serialize, Deserialize)]
-struct EventV1 {
+pub(super) struct EventV1 {
     at: Millis,
     channel: Channel,
     status: Status,

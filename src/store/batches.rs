@@ -17,7 +17,7 @@ use crate::clock::Millis;
 use crate::model::batch::{Batch, BatchState};
 
 #[derive(Serialize, Deserialize)]
-struct BatchV1 {
+pub(super) struct BatchV1 {
     state: StateV1,
     run: Option<[u8; 16]>,
     created_at: Millis,
@@ -93,7 +93,7 @@ impl BatchV1 {
 
 /// The notifications that one commit took into a batch: their keys, one behind the other.
 #[derive(Serialize, Deserialize)]
-struct MembersV1 {
+pub(super) struct MembersV1 {
     keys: Vec<u8>,
 }
 

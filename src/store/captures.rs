@@ -31,7 +31,7 @@ pub struct Capture {
 }
 
 #[derive(Serialize, Deserialize)]
-struct CaptureV1 {
+pub(super) struct CaptureV1 {
     at: Millis,
     channel: Channel,
     delivery_id: String,

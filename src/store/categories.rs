@@ -16,7 +16,7 @@ use crate::model::category::Category;
 use crate::model::channel::Channel;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct CategoryV1 {
+pub(super) struct CategoryV1 {
     description: Option<String>,
     channels: BTreeMap<Channel, bool>,
     required: bool,

@@ -14,6 +14,7 @@ use super::heads::Heads;
 use super::keys;
 use super::queue::{Receiver, Sender, queue};
 use super::rollups::Rollups;
+use super::tap::Tap;
 use super::txn::{Changes, Txn, Written};
 use crate::supervise::Ashore;
 
@@ -101,6 +102,8 @@ pub(super) struct Writer {
     jobs: Sender<Box<dyn Job>>,
     broken: Arc<RwLock<Option<Arc<str>>>>,
     pub(super) figures: Arc<WriterFigures>,
+    /// Where changes are noted while a copy is made.
+    pub(super) tap: Arc<Tap>,
 }
 
 impl Writer {
@@ -112,10 +115,10 @@ impl Writer {
         ashore: Ashore,
     ) -> (Writer, impl FnOnce() + Send + 'static) {
         let (jobs, waiting) = queue(WAITING_LEN_MAX);
-        let writer = Writer { jobs, broken: Arc::default(), figures: Arc::default() };
+        let writer = Writer { jobs, broken: Arc::default(), figures: Arc::default(), tap: Arc::default() };
         writer.figures.durable.store(groups, Ordering::Release);
-        let (broken, figures) = (writer.broken.clone(), writer.figures.clone());
-        (writer, move || write_groups(waiting, &tree, &log, &broken, &figures, &ashore))
+        let (broken, figures, tap) = (writer.broken.clone(), writer.figures.clone(), writer.tap.clone());
+        (writer, move || write_groups(waiting, &tree, &log, &broken, &figures, &tap, &ashore))
     }
 
     /// Runs `work` in the next group and answers once the group is durable.
@@ -157,6 +160,7 @@ fn write_groups(
     log: &File,
     broken: &RwLock<Option<Arc<str>>>,
     figures: &WriterFigures,
+    tap: &Tap,
     ashore: &Ashore,
 ) {
     let mut jobs = Vec::with_capacity(GROUP_LEN_MAX);
@@ -179,7 +183,7 @@ fn write_groups(
             give_up(broken, &trouble);
         }
         heads.follow(&group);
-        let written = write_group(tree, log, group, broken, figures);
+        let written = write_group(tree, log, group, broken, figures, tap);
         figures.writes.fetch_add(jobs.len() as u64, Ordering::Relaxed);
         if written.is_ok() {
             for work in after {
@@ -202,6 +206,7 @@ fn write_group(
     group: Changes,
     broken: &RwLock<Option<Arc<str>>>,
     figures: &WriterFigures,
+    tap: &Tap,
 ) -> Result<(), StoreError> {
     if let Some(why) = broken.read().clone() {
         return Err(StoreError::Unavailable(why));
@@ -213,6 +218,12 @@ fn write_group(
     // The store knows how many groups it holds, so that one that has lost its end can be told, see `open`.
     let number = figures.durable.load(Ordering::Relaxed) + 1;
     batch.insert(keys::groups(), &number.to_be_bytes());
+    // Held until the group is written, so that a copy begins and ends between two groups.
+    let mut noted = tap.lock();
+    if let Some(noted) = noted.as_mut() {
+        noted.note(&keys::groups(), Some(&number.to_be_bytes()));
+        group.iter().for_each(|(key, value)| noted.note(key, value.as_deref()));
+    }
     for (key, value) in group {
         match value {
             Some(value) => batch.insert(key, value),

@@ -12,7 +12,7 @@ use crate::clock::Millis;
 use crate::model::change::{Change, FIELDS_LEN_MAX, FieldChange, HISTORY_LEN_MAX, Origin, Way};
 
 #[derive(Serialize, Deserialize)]
-struct ChangeV1 {
+pub(super) struct ChangeV1 {
     at: Millis,
     way: Way,
     principal: String,

@@ -102,7 +102,7 @@ pub struct Member {
 }
 
 #[derive(Serialize, Deserialize)]
-struct GroupV1 {
+pub(super) struct GroupV1 {
     at: Millis,
     opened_at: Millis,
     priority: u8,
@@ -129,7 +129,7 @@ impl From<GroupV1> for Group {
 
 /// In which group a delivery waits.
 #[derive(Serialize, Deserialize)]
-struct MemberV1 {
+pub(super) struct MemberV1 {
     group: [u8; 8],
 }
 

@@ -35,7 +35,7 @@ pub struct HookRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct HookV1 {
+pub(super) struct HookV1 {
     name: String,
     preset: String,
     user_id: Option<String>,

@@ -33,7 +33,7 @@ pub struct Kept {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptV1 {
+pub(super) struct KeptV1 {
     request: [u8; 16],
     status: u16,
     sealed: Vec<u8>,

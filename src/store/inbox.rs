@@ -149,7 +149,7 @@ impl Shelf {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-struct LineV1 {
+pub(super) struct LineV1 {
     key: [u8; 16],
     /// Listed 1, seen 2, read 4, archived 8.
     marks: u8,
@@ -188,7 +188,7 @@ impl LineV1 {
 /// Where the offsets of somebody who was erased ended. If they come back theirs go on from there: within an epoch an
 /// offset never means two things.
 #[derive(Serialize, Deserialize)]
-struct FloorV1 {
+pub(super) struct FloorV1 {
     offset: u64,
 }
 
@@ -199,7 +199,7 @@ impl Record for FloorV1 {
 
 /// Up to which offset lines were let go of: whoever resumes below it cannot be told everything.
 #[derive(Serialize, Deserialize)]
-struct TrimmedV1 {
+pub(super) struct TrimmedV1 {
     offset: u64,
 }
 

@@ -30,7 +30,7 @@ pub struct KeyRecord {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeyV1 {
+pub(super) struct KeyV1 {
     name: String,
     hash: [u8; 32],
     scopes: Vec<String>,

@@ -8,6 +8,7 @@
 //! Nothing outside this module spells a key or a byte of what is stored.
 
 pub mod attempts;
+pub mod backup;
 pub mod batches;
 pub mod captures;
 pub mod categories;
@@ -36,17 +37,20 @@ pub mod push_subscriptions;
 mod queue;
 pub mod recent;
 mod records;
+pub mod restore;
 pub mod retention;
 pub mod rollups;
 pub mod schedules;
 pub mod sends;
 pub mod settings;
 pub mod suppressions;
+mod tap;
 pub mod templates;
 pub mod topics;
 mod txn;
 mod user_record;
 pub mod users;
+pub mod verify;
 mod view;
 pub mod zone_rules;
 

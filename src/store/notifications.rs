@@ -17,7 +17,7 @@ use crate::model::notification::Accepted;
 
 /// What a sender's own id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct GivenIdV1 {
+pub(super) struct GivenIdV1 {
     key: [u8; 16],
     content: [u8; 16],
 }

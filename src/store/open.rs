@@ -15,6 +15,7 @@ use super::commit::{Writer, WriterFigures};
 use super::error::StoreError;
 use super::keys;
 use super::migrate;
+use super::tap::Tap;
 use super::txn::Txn;
 use super::view::View;
 use crate::supervise::Supervisor;
@@ -22,9 +23,9 @@ use crate::supervise::Supervisor;
 /// The version of the layout of keys and records that this program writes.
 const FORMAT: u32 = 2;
 /// The directory under the data directory that sled has to itself.
-const SLED_DIR: &str = "store";
+pub(super) const SLED_DIR: &str = "store";
 /// The file beside it that says that there is a store, so that an empty one in its place is noticed.
-const MARKER: &str = "store.id";
+pub(super) const MARKER: &str = "store.id";
 /// Reads at the same time; more would only take the writer's share of the machine.
 const READERS_MAX: usize = 8;
 
@@ -202,6 +203,11 @@ impl Store {
         })
     }
 
+    /// Whether there is a store in a data directory, or a sign that there was one.
+    pub fn is_at(path: &Path) -> bool {
+        path.join(SLED_DIR).exists() || path.join(MARKER).exists()
+    }
+
     /// Notes beside the store how much it holds by now, so that a later start can tell if its end is missing. Does
     /// nothing where nothing was written since.
     ///
@@ -262,6 +268,16 @@ impl Store {
         &self.path
     }
 
+    /// Everything that is stored, for a copy of it.
+    pub(super) fn tree(&self) -> &sled::Tree {
+        &self.tree
+    }
+
+    /// Where the writer notes its changes while a copy is made.
+    pub(super) fn tap(&self) -> &Tap {
+        &self.writer.tap
+    }
+
     /// Why the store takes no writes, if it does not.
     pub fn broken(&self) -> Option<Arc<str>> {
         self.writer.broken()
@@ -284,6 +300,30 @@ fn fresh_epoch() -> Uuid {
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
         .expect("the operating system has random bytes");
     uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+/// Gives a store that is not open to anybody a new epoch.
+pub(super) fn renew_epoch(tree: &sled::Tree) -> Result<(), StoreError> {
+    let key = keys::named(keys::META, b"about");
+    let Some(bytes) = tree.get(&key)? else { return Ok(()) };
+    let about: About = decode(&bytes)?;
+    tree.insert(&key, encode(&About { epoch: *fresh_epoch().as_bytes(), ..about }))?;
+    Ok(())
+}
+
+/// Makes a store that was restored under `path` survive a power cut, and marks it as one.
+pub(super) fn mark_restored(path: &Path, tree: &sled::Tree) -> Result<(), OpenError> {
+    let unreadable = |source| OpenError::Unreadable { path: path.to_owned(), source };
+    let stored = tree.get(keys::named(keys::META, b"about")).map_err(unreadable)?;
+    let about: Option<About> = stored.and_then(|bytes| decode(&bytes).ok());
+    let about = about.ok_or_else(|| OpenError::Lost {
+        path: path.to_owned(),
+        found: "the backup is not of a store".to_owned(),
+        marker: path.join(MARKER),
+    })?;
+    let groups = groups_in(tree).map_err(unreadable)?;
+    settle(path, &path.join(SLED_DIR))?;
+    write_marker(path, Marker { epoch: Uuid::from_bytes(about.epoch), groups })
 }
 
 fn prepare(path: &Path, dir: &Path) -> Result<(), OpenError> {

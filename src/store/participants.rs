@@ -20,7 +20,7 @@ const DAY_MS: Millis = 86_400_000;
 const STEP_LEN: usize = 500;
 
 #[derive(Serialize, Deserialize)]
-struct ParticipantV1 {
+pub(super) struct ParticipantV1 {
     /// Days since 1970-01-01 UTC.
     day: u32,
 }

@@ -33,7 +33,7 @@ pub struct PushKey {
 pub type Pushed = Vec<(Uuid, bool)>;
 
 #[derive(Serialize, Deserialize)]
-struct SubscriptionsV1 {
+pub(super) struct SubscriptionsV1 {
     list: Vec<SubscriptionV1>,
 }
 
@@ -56,7 +56,7 @@ impl Record for SubscriptionsV1 {
 
 /// Whose an endpoint is.
 #[derive(Serialize, Deserialize)]
-struct OwnerV1 {
+pub(super) struct OwnerV1 {
     user_id: String,
 }
 
@@ -66,7 +66,7 @@ impl Record for OwnerV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct PushedV1 {
+pub(super) struct PushedV1 {
     /// The browser's id, and whether its push service took the message.
     done: Vec<([u8; 16], bool)>,
 }

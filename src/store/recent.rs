@@ -42,7 +42,7 @@ impl Word<'_> {
 
 /// The latest notification of a key.
 #[derive(Serialize, Deserialize)]
-struct LatestV1 {
+pub(super) struct LatestV1 {
     key: [u8; 16],
     at: Millis,
 }
@@ -54,7 +54,7 @@ impl Record for LatestV1 {
 
 /// How many there were since an instant.
 #[derive(Serialize, Deserialize)]
-struct CountV1 {
+pub(super) struct CountV1 {
     since: Millis,
     count: u32,
 }

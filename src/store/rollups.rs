@@ -88,7 +88,7 @@ pub fn bucket_end(bucket: u8) -> f64 {
 pub type Counts = BTreeMap<Cell, i64>;
 
 #[derive(Serialize, Deserialize)]
-struct RollupV1 {
+pub(super) struct RollupV1 {
     counts: Vec<(Cell, i64)>,
 }
 

@@ -14,7 +14,7 @@ use crate::clock::Millis;
 use crate::model::schedule::{Run, Schedule};
 
 #[derive(Serialize, Deserialize)]
-struct ScheduleV1 {
+pub(super) struct ScheduleV1 {
     name: Option<String>,
     cron: String,
     timezone: String,

@@ -24,7 +24,7 @@ use crate::model::notification::{Accepted, Notification};
 pub const STEP_LEN: usize = 128;
 
 #[derive(Serialize, Deserialize)]
-enum SendingV1 {
+pub(super) enum SendingV1 {
     /// Lists from `next` on, before `end`.
     Users { next: u32, end: u32 },
     /// Members behind `after`.
@@ -39,7 +39,7 @@ impl Record for SendingV1 {
 }
 
 #[derive(Serialize, Deserialize)]
-struct UsersV1 {
+pub(super) struct UsersV1 {
     users: Vec<String>,
 }
 

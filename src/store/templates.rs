@@ -45,7 +45,7 @@ pub enum RollBackError {
 
 /// Which version of a template holds; `None` after it was deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct HeadV1 {
+pub(super) struct HeadV1 {
     current: Option<u32>,
     newest: u32,
 }
@@ -57,7 +57,7 @@ impl Record for HeadV1 {
 
 /// Sources stand under the names of their fields, so that a part that is added later is no new shape.
 #[derive(Debug, Serialize, Deserialize)]
-struct TemplateV1 {
+pub(super) struct TemplateV1 {
     at: Millis,
     kind: String,
     texts: BTreeMap<String, String>,

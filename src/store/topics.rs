@@ -39,7 +39,7 @@ pub struct Member {
 }
 
 #[derive(Serialize, Deserialize)]
-struct TopicV1 {
+pub(super) struct TopicV1 {
     description: Option<String>,
     members: u64,
     created_at: Millis,
@@ -60,7 +60,7 @@ impl TopicV1 {
 
 /// The same under both keys.
 #[derive(Serialize, Deserialize)]
-struct MemberV1 {
+pub(super) struct MemberV1 {
     since: Millis,
 }
 

@@ -10,6 +10,7 @@ mod batches;
 mod bench;
 mod categories;
 mod channels;
+mod cli_backup;
 mod crash;
 mod effective;
 mod email;

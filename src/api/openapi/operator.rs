@@ -86,6 +86,9 @@ fn running() -> Vec<Operation> {
             .about("What channels in `capture` mode kept instead of sending.")
             .query("channel", channels, "Those of one channel.")
             .lists("Captured"),
+        op("post", "/v1/backups", tag, Key("admin"), "Copy everything that is stored")
+            .about("A consistent copy, made while the server works; `belfry restore` takes it. One that breaks off is no copy.")
+            .gives_raw(200, "application/octet-stream", "The copy, with its checksum at the end."),
         op("get", "/v1/openapi.json", tag, Public, "Describe the API").gives_raw(
             200,
             "application/json",
