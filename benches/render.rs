@@ -49,6 +49,7 @@ fn mail(renderer: &Renderer, loaded: &Loaded, values: &Value, reader: &Reader) -
         category: "orders",
         user_id: "ada",
         base_url: Some("https://belfry.example.org"),
+        unsubscribe: None,
     };
     let own = renderer.render_own(loaded, Channel::Email, values, reader)?;
     let mail = renderer.compose(Channel::Email, &view, own)?;

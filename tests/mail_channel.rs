@@ -104,6 +104,7 @@ fn to(local: &str) -> Message {
         title: "Überprüfung ✓".to_owned(),
         text: "Guten Tag\n.\nEnde".to_owned(),
         html: Some("<p>Guten Tag</p>".to_owned()),
+        unsubscribe: None,
         at_ms: 1_700_000_000_000,
     }
 }

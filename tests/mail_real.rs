@@ -94,6 +94,7 @@ fn to(local: &str, delivery: &str) -> Message {
         category: "workflow",
         user_id: local,
         base_url: Some("https://belfry.test"),
+        unsubscribe: None,
     };
     let body = renderer.email(&view).unwrap();
     Message {
@@ -104,6 +105,7 @@ fn to(local: &str, delivery: &str) -> Message {
         title: rendered.title,
         text: body.text,
         html: Some(body.html),
+        unsubscribe: None,
         at_ms: 1_700_000_000_000,
     }
 }

@@ -4,6 +4,7 @@
 
 mod jwt;
 mod keyring;
+mod link;
 pub mod principal;
 mod secret;
 pub mod settings;
@@ -11,6 +12,7 @@ pub mod vault;
 
 pub use jwt::Claims;
 pub use keyring::{Access, CONFIGURED_KEY_ID, MintedKey};
+pub use link::Link;
 pub use principal::{Grant, Principal, Scope};
 pub use secret::{SecretError, signing_secret};
 pub use vault::Vault;

@@ -7,13 +7,24 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest;
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::secret::{SecretError, kept_secret};
 
-/// What seals and opens. The cipher's key is large, and not everything that has room for one uses it.
+/// How many bytes a tag has.
+pub const TAG_BYTES: usize = 32;
+
+/// What seals and opens, and tells what it has tagged. The keys are large, and not everything that has room for them uses
+/// them.
 #[derive(Clone)]
-pub struct Vault(Box<LessSafeKey>);
+pub struct Vault(Box<Keys>);
+
+#[derive(Clone)]
+struct Keys {
+    cipher: LessSafeKey,
+    tagger: hmac::Key,
+}
 
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,7 +47,10 @@ impl Vault {
     pub fn of(digest: digest::Digest) -> Vault {
         let key = UnboundKey::new(&AES_256_GCM, digest.as_ref());
         let key = key.expect("SHA-256 has the 32 bytes that the cipher wants");
-        Vault(Box::new(LessSafeKey::new(key)))
+        // A key of its own for each use, made of the one that is kept.
+        let tagger = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, digest.as_ref()), b"belfry tags");
+        let tagger = hmac::Key::new(hmac::HMAC_SHA256, tagger.as_ref());
+        Vault(Box::new(Keys { cipher: LessSafeKey::new(key), tagger }))
     }
 
     /// `secret`, sealed.
@@ -46,6 +60,7 @@ impl Vault {
         let mut sealed = secret.to_vec();
         let tag = self
             .0
+            .cipher
             .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut sealed)
             .expect("what is sealed is far below the 64 GiB that the cipher takes");
         [&nonce[..], &sealed, tag.as_ref()].concat()
@@ -55,10 +70,31 @@ impl Vault {
     pub fn open(&self, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, rest) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut rest = rest.to_vec();
-        let opened =
-            self.0.open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut rest).ok()?;
+        let opened = self
+            .0
+            .cipher
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::empty(), &mut rest)
+            .ok()?;
         Some(opened.to_vec())
     }
+}
+
+impl Vault {
+    /// What shows that `content` was made here for `purpose` (HMAC-SHA-256). The same each time.
+    pub(super) fn tag(&self, purpose: &str, content: &[u8]) -> [u8; TAG_BYTES] {
+        let mut tag = [0; TAG_BYTES];
+        tag.copy_from_slice(hmac::sign(&self.0.tagger, &tagged(purpose, content)).as_ref());
+        tag
+    }
+
+    /// Whether that is the tag, compared in constant time.
+    pub(super) fn is_tag(&self, purpose: &str, content: &[u8], tag: &[u8; TAG_BYTES]) -> bool {
+        hmac::verify(&self.0.tagger, &tagged(purpose, content), tag).is_ok()
+    }
+}
+
+fn tagged(purpose: &str, content: &[u8]) -> Vec<u8> {
+    [purpose.as_bytes(), &[0], content].concat()
 }
 
 /// A new secret for signing: 256 random bits.

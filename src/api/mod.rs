@@ -46,6 +46,7 @@ mod submission;
 mod suppressions;
 mod templates;
 mod topics;
+mod unsubscribe;
 mod users;
 mod watch;
 mod wishes;

@@ -56,7 +56,7 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 23] = [
+static FILES: [File; 24] = [
     file!(["/"], HTML, POLICY, "pages/home.html"),
     file!(["/inbox"], HTML, POLICY, "pages/inbox.html"),
     file!(["/docs"], HTML, POLICY, "pages/docs.html"),
@@ -68,6 +68,7 @@ static FILES: [File; 23] = [
     file!(["/assets/captured.css"], CSS, POLICY, "pages/captured.css"),
     file!(["/assets/docs.css"], CSS, POLICY, "pages/docs.css"),
     file!(["/assets/docs.js"], JAVASCRIPT, POLICY, "pages/docs.js"),
+    file!(["/assets/leave.css"], CSS, POLICY, "pages/leave.css"),
     file!(["/assets/shared.js"], JAVASCRIPT, POLICY, "pages/shared.js"),
     file!(["/assets/home.js"], JAVASCRIPT, POLICY, "pages/home.js"),
     file!(["/assets/inbox.js"], JAVASCRIPT, POLICY, "pages/inbox.js"),

@@ -10,6 +10,7 @@ use super::{policies, shapes, wishes};
 use crate::access::Scope;
 use crate::clock::Millis;
 use crate::engine::preferences::Changed;
+use crate::model::category::Category;
 use crate::model::change::{Origin, Way};
 use crate::model::channel::Channel;
 use crate::model::ids::check_word;
@@ -73,13 +74,7 @@ pub async fn effective(call: Call, id: &str) -> Result<Response, Problem> {
     let user = person(&call, id).await?;
     let records = call.api.engine.store().categories().await?;
     let said = user.preferences.as_ref();
-    let mut names: Vec<String> = SYSTEM_CATEGORIES.map(|(name, _)| name.to_owned()).into();
-    names.extend(records.iter().map(|category| category.name.clone()));
-    if let Some(said) = said {
-        names.extend(said.categories.keys().cloned());
-        names.extend(said.unsubscribed.iter().map(|(name, _)| name.clone()));
-        names.extend(said.digest.keys().filter(|name| *name != EVERY_CATEGORY).cloned());
-    }
+    let mut names = known_categories(said, &records);
     if let Some(asked) = call.query("category") {
         check_word("category", &asked).map_err(|error| Invalid { errors: vec![error] })?;
         names.push(asked);
@@ -124,6 +119,20 @@ pub async fn history(call: Call, id: &str) -> Result<Response, Problem> {
     let changes = call.api.engine.store().history(&id).await?;
     let data: Vec<Value> = changes.iter().map(wishes::change).collect();
     Ok(shapes::ok(&json!({ "data": data, "next_cursor": null })))
+}
+
+/// The categories that anything is said of: by the system, by a record, by the person. Sorted.
+pub fn known_categories(said: Option<&Preferences>, records: &[Category]) -> Vec<String> {
+    let mut names: Vec<String> = SYSTEM_CATEGORIES.map(|(name, _)| name.to_owned()).into();
+    names.extend(records.iter().map(|category| category.name.clone()));
+    if let Some(said) = said {
+        names.extend(said.categories.keys().cloned());
+        names.extend(said.unsubscribed.iter().map(|(name, _)| name.clone()));
+        names.extend(said.digest.keys().filter(|name| *name != EVERY_CATEGORY).cloned());
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 async fn person(call: &Call, id: &str) -> Result<User, Problem> {

@@ -26,7 +26,7 @@ use super::receipts;
 use super::{
     Api, analytics, backups, batch, batches, broadcasts, captured, categories, connections, cors, health,
     idempotent, inbox, keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours,
-    schedules, simulate, suppressions, templates, topics, users, workflow_events,
+    schedules, simulate, suppressions, templates, topics, unsubscribe, users, workflow_events,
 };
 use crate::listen::Peer;
 
@@ -175,6 +175,10 @@ async fn handle(call: Call) -> Result<Response, Problem> {
         ["in", "sms", token] => {
             on!(call, GET => |call| receipts::take(call, token), POST => |call| receipts::take(call, token))
         }
+        ["u", signed] => on!(call,
+            GET => |call| unsubscribe::show(call, signed),
+            POST => |call| unsubscribe::change(call, signed),
+        ),
         ["healthz"] => on!(call, GET => health::alive),
         ["readyz"] => on!(call, GET => health::ready),
         ["metrics"] => on!(call, GET => health::metrics),

@@ -75,6 +75,7 @@ mod tests {
             title: "Title".to_owned(),
             text: "Text".to_owned(),
             html: None,
+            unsubscribe: None,
             at_ms: 0,
         }
     }

@@ -7,6 +7,7 @@ use super::release::{Release, release};
 use super::templates::DraftError;
 use super::{Engine, Rules, Shared};
 use crate::clock::Millis;
+use crate::model::category::Category;
 use crate::model::channel::{Channel, Mode};
 use crate::model::delivery::{Outcome, Reason, Status};
 use crate::model::ids::new_id;
@@ -57,20 +58,22 @@ impl Engine {
                 self.hold_one(accepted, channel, due, until, (reason, because)).await
             }
             Release::Send { .. } if channel == Channel::InApp => self.arrive(accepted, due).await,
-            Release::Send { to } => self.send(&accepted, &user, channel, due, &rules, to).await,
+            Release::Send { to } => {
+                self.send(&accepted, (&user, category.as_ref()), channel, due, &rules, to).await
+            }
         }
     }
 
     async fn send(
         &self,
         accepted: &Accepted,
-        user: &User,
+        (user, category): (&User, Option<&Category>),
         channel: Channel,
         due: &Due,
         rules: &Rules,
         to: String,
     ) -> Result<(), StoreError> {
-        let message = match self.message(accepted, user, channel, to, rules).await? {
+        let message = match self.message(accepted, (user, category), channel, to, rules).await? {
             Ok(message) => again(message, due.resends),
             Err(error) => {
                 let reason = Some(Reason::TemplateError);
@@ -124,13 +127,18 @@ impl Engine {
     pub(super) async fn message(
         &self,
         accepted: &Accepted,
-        user: &User,
+        (user, category): (&User, Option<&Category>),
         channel: Channel,
         to: String,
         rules: &Rules,
     ) -> Result<Result<Message, String>, StoreError> {
         match self.own_texts(&accepted.notification, user, channel).await {
-            Ok(own) => Ok(self.compose(accepted, channel, to, rules, own)),
+            Ok(own) => {
+                let n = &accepted.notification;
+                let required = category.is_some_and(|category| category.required);
+                let leave = self.unsubscribe_url(&n.user_id, (&n.category, required), channel, rules);
+                Ok(self.compose(accepted, (channel, to), rules, own, leave))
+            }
             Err(DraftError::Render(error)) => Ok(Err(error.to_string())),
             Err(DraftError::Store(error)) => Err(error),
         }
@@ -139,10 +147,10 @@ impl Engine {
     fn compose(
         &self,
         accepted: &Accepted,
-        channel: Channel,
-        to: String,
+        (channel, to): (Channel, String),
         rules: &Rules,
         own: Texts,
+        unsubscribe: Option<String>,
     ) -> Result<Message, String> {
         let n = &accepted.notification;
         let view = EmailView {
@@ -153,6 +161,7 @@ impl Engine {
             category: &n.category,
             user_id: &n.user_id,
             base_url: rules.base_url.as_deref(),
+            unsubscribe: unsubscribe.as_deref(),
         };
         let said = self.shared.renderer.compose(channel, &view, own).map_err(|error| error.to_string())?;
         Ok(Message {
@@ -163,6 +172,7 @@ impl Engine {
             title: said.title,
             text: said.text,
             html: said.html,
+            unsubscribe,
             at_ms: accepted.accepted_at,
         })
     }

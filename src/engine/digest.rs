@@ -25,6 +25,8 @@ struct Sorted {
     skip: Vec<(Accepted, Event)>,
     /// Until when all of it has to wait, and what says so.
     wait: Option<Event>,
+    /// Whether some of it cannot be switched off.
+    required: bool,
 }
 
 impl Engine {
@@ -94,8 +96,17 @@ impl Engine {
                 url: n.action.as_ref().map(|action| action.url.as_str()),
             }
         });
-        let view =
-            DigestView { items: items.collect(), user_id: &person.id, base_url: rules.base_url.as_deref() };
+        // One link cannot unsubscribe from several categories.
+        let mut categories = sorted.send.iter().map(|accepted| accepted.notification.category.as_str());
+        let first = categories.next().unwrap_or_default();
+        let fixed = sorted.required || categories.any(|category| category != first);
+        let unsubscribe = self.unsubscribe_url(&person.id, (first, fixed), channel, rules);
+        let view = DigestView {
+            items: items.collect(),
+            user_id: &person.id,
+            base_url: rules.base_url.as_deref(),
+            unsubscribe: unsubscribe.as_deref(),
+        };
         let body = self.shared.renderer.digest(&view).map_err(|error| error.to_string())?;
         let (text, html) = match channel {
             Channel::Email => (body.email.text, Some(body.email.html)),
@@ -109,6 +120,7 @@ impl Engine {
             title: body.title,
             text,
             html,
+            unsubscribe,
             at_ms: due.at,
         })
     }
@@ -174,6 +186,7 @@ impl Engine {
 fn sort(members: Vec<Member>, person: &User, channel: Channel, rules: &Rules, now: Millis) -> Sorted {
     let mut sorted = Sorted::default();
     for Member { accepted, category, marks } in members {
+        sorted.required |= category.as_ref().is_some_and(|category| category.required);
         match release(&accepted, (person, category.as_ref()), marks, channel, rules, now) {
             Release::Send { to } => {
                 sorted.to = to;

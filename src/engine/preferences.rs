@@ -1,7 +1,9 @@
 //! The one place through which what is known of a person changes: read, changed and remembered in one commit.
 
-use super::Engine;
+use super::{Engine, Rules};
+use crate::access::Link;
 use crate::model::change::{Change, FieldChange, Origin};
+use crate::model::channel::Channel;
 use crate::model::user::User;
 use crate::store::{StoreError, Txn};
 
@@ -24,6 +26,24 @@ pub struct Person {
 }
 
 impl Engine {
+    /// What a link in a message is about, if this server signed it.
+    pub fn link(&self, signed: &str) -> Option<Link> {
+        Link::read(signed, &self.shared.vault)
+    }
+
+    /// Where `user` unsubscribes from `category` on `channel`, if the server is reached from outside and they can.
+    pub(super) fn unsubscribe_url(
+        &self,
+        user: &str,
+        (category, required): (&str, bool),
+        channel: Channel,
+        rules: &Rules,
+    ) -> Option<String> {
+        let base_url = rules.base_url.as_deref().filter(|_| channel == Channel::Email && !required)?;
+        let link = Link { user: user.to_owned(), category: category.to_owned(), channel };
+        Some(format!("{}/u/{}", base_url.trim_end_matches('/'), link.signed(&self.shared.vault)))
+    }
+
     /// Changes the person `id` by `change`, which sees them as they are, if they are known, and answers how they are to
     /// be, or nothing where they are to stay as they are. It runs on the store's writer thread, so of two changes at
     /// once neither is lost.

@@ -56,7 +56,10 @@ impl Engine {
                 continue;
             }
             let to = address(&user, *channel, rules.modes.of(*channel)).unwrap_or_default();
-            messages.push((*channel, self.message(&accepted, &user, *channel, to, &rules).await?));
+            messages.push((
+                *channel,
+                self.message(&accepted, (&user, category.as_ref()), *channel, to, &rules).await?,
+            ));
         }
         Ok(Simulated { accepted, decided, messages })
     }

@@ -285,6 +285,7 @@ impl Engine {
                 category: &of.template().category,
                 user_id: &user,
                 base_url: base_url.as_deref(),
+                unsubscribe: None,
             };
             let mut channels = Vec::with_capacity(PREVIEWED.len());
             for channel in PREVIEWED {

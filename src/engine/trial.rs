@@ -38,6 +38,7 @@ impl Engine {
             text: "This message shows that the channel works. Nobody needs to answer it.".to_owned(),
             html: None,
             at_ms: now,
+            unsubscribe: None,
         };
         let mut steps = vec![(started.elapsed(), "composed", message.delivery_id.clone())];
         let outcome = match mode {

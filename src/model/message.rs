@@ -18,6 +18,8 @@ pub struct Message {
     pub text: String,
     /// The body as HTML, on channels that can show it. Already escaped.
     pub html: Option<String>,
+    /// Where the person can unsubscribe from what this is about, on channels that say so in a header.
+    pub unsubscribe: Option<String>,
     /// When the notification was accepted, in milliseconds since 1970-01-01 UTC: the mail's `Date`.
     pub at_ms: i64,
 }

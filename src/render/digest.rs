@@ -61,6 +61,8 @@ pub struct DigestView<'a> {
     pub user_id: &'a str,
     /// Where the server is reached.
     pub base_url: Option<&'a str>,
+    /// Where the person can unsubscribe.
+    pub unsubscribe: Option<&'a str>,
 }
 
 /// A digest as text.
@@ -93,6 +95,7 @@ impl Renderer {
             category: view.items.last().map_or("", |item| item.category),
             user_id: view.user_id,
             base_url: view.base_url,
+            unsubscribe: view.unsubscribe,
         };
         let email = self.email_body(&email, Some(&html), None)?;
         Ok(DigestBody { brief: brief(view), title, email })
@@ -170,6 +173,7 @@ mod tests {
             items: (1..=count).map(item).collect(),
             user_id: "anna",
             base_url: Some("https://b.example/"),
+            unsubscribe: None,
         }
     }
 

@@ -36,6 +36,8 @@ pub struct EmailView<'a> {
     pub user_id: &'a str,
     /// Where the server is reached, for the footer.
     pub base_url: Option<&'a str>,
+    /// Where the person can unsubscribe, for the footer.
+    pub unsubscribe: Option<&'a str>,
 }
 
 /// The two bodies of a mail.
@@ -171,6 +173,7 @@ fn values(view: &EmailView<'_>, html: Option<&str>) -> Value {
         "category": view.category,
         "user_id": view.user_id,
         "base_url": view.base_url.filter(|url| may_link(url)),
+        "unsubscribe": view.unsubscribe.filter(|url| may_link(url)),
     })
 }
 

@@ -14,6 +14,7 @@ mod limit;
 mod loaded;
 pub mod mapping;
 mod needs;
+mod page;
 mod policy;
 mod words;
 
@@ -33,6 +34,7 @@ pub use email::{Composed, EmailBody, EmailView, HTML_BYTES_MAX};
 pub use helpers::Reader;
 use limit::LimitedText;
 pub use loaded::{Loaded, Unfit};
+pub use page::{PageRow, PageView};
 use policy::{Compiled, Kind};
 pub use policy::{Refusal, STEPS_MAX, TEMPLATE_BYTES_MAX};
 
@@ -77,6 +79,7 @@ pub struct Renderer {
     html: Handlebars<'static>,
     layout: email::Layout,
     digest: digest::Layout,
+    page: page::Page,
     built_in: BTreeMap<String, Arc<Loaded>>,
     /// Those that are asked for by name: what is stored, and what is built in where nothing of that name is.
     templates: ArcSwap<BTreeMap<String, Arc<Loaded>>>,
@@ -92,6 +95,7 @@ impl Renderer {
             |template: &str, detail: String| RenderError::Failed { template: template.to_owned(), detail };
         let layout = email::Layout::compile().map_err(|refusal| failed("layout", refusal.to_string()))?;
         let digest = digest::Layout::compile().map_err(|refusal| failed("digest", refusal.to_string()))?;
+        let page = page::Page::compile().map_err(|refusal| failed("preferences", refusal.to_string()))?;
         let mut built_in = BTreeMap::new();
         for template in Template::built_in() {
             let name = template.name.clone();
@@ -103,6 +107,7 @@ impl Renderer {
             html: handlebars(Kind::Html),
             layout,
             digest,
+            page,
             templates: ArcSwap::from_pointee(built_in.clone()),
             built_in,
         })

@@ -63,6 +63,7 @@ impl CaptureV1 {
                 title: self.title,
                 text: self.text,
                 html: self.html,
+                unsubscribe: None,
                 at_ms: self.at_ms,
             },
         }

@@ -43,5 +43,6 @@ mod suppressions;
 mod templates;
 mod together;
 mod topics;
+mod unsubscribe;
 mod users;
 mod workflow;

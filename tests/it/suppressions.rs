@@ -33,7 +33,7 @@ async fn an_address_on_the_list_gets_no_mail_until_it_is_off_again() {
 #[tokio::test]
 async fn an_address_that_is_suppressed_while_a_mail_waits_is_skipped_at_release() {
     let mail = MailServer::start();
-    let schedule = format!("[{}]", vec!["\"300ms\""; 60].join(","));
+    let schedule = format!("[{}]", vec!["\"300ms\""; 30].join(","));
     let server = Server::start_with(&mail.settings(&mail.port(), &schedule)).await;
     let admin = server.admin();
     admin.person("busy").await;

@@ -148,7 +148,7 @@ fn push() -> Vec<Operation> {
 }
 
 fn leaving() -> Vec<Operation> {
-    let (tag, list) = ("users", "/v1/suppressions");
+    let (tag, list, link) = ("users", "/v1/suppressions", "/u/{signed}");
     vec![
         op("get", list, tag, Key("read"), "List suppressed addresses")
             .about("Nothing is sent to them: deliveries are skipped with the reason `suppressed`.")
@@ -164,6 +164,16 @@ fn leaving() -> Vec<Operation> {
         op("delete", "/v1/suppressions/{id}", tag, Key("admin"), "Send to an address again")
             .about("By its id, or as `channel:address`.")
             .gives_nothing(204, "It is off the list."),
+        op("get", link, tag, Public, "Show the preference page")
+            .about("Where the links in mails lead. It needs no login and no JavaScript, and looking changes nothing.")
+            .gives_raw(200, "text/html", "The page.")
+            .fails(&[404]),
+        op("post", link, tag, Public, "Unsubscribe, or save the preference page")
+            .about("`List-Unsubscribe=One-Click` unsubscribes from the link's category on its channel (RFC 8058).")
+            .takes_raw("application/x-www-form-urlencoded", "The form.")
+            .takes_raw("multipart/form-data", "The form.")
+            .gives_raw(200, "text/html", "The page, as it is now.")
+            .fails(&[404, 409]),
     ]
 }
 

@@ -114,6 +114,15 @@ pub(super) fn compose(sender: &Sender, message: &Message) -> Result<Mail, Refusa
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
         ));
+    if let Some(url) = &message.unsubscribe {
+        refuse_control("unsubscribe link", url)?;
+        if url.len() > MESSAGE_ID_BYTES_MAX || !url.is_ascii() {
+            return Err(Refusal::Long("unsubscribe link"));
+        }
+        // RFC 2369 and RFC 8058. A link is one word, which must not be folded.
+        builder = builder.raw_header(plain("List-Unsubscribe", format!("<{url}>")));
+        builder = builder.raw_header(plain("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+    }
     if let Some(reply_to) = &sender.reply_to {
         builder = builder.reply_to(reply_to.clone());
     }
@@ -126,6 +135,11 @@ pub(super) fn compose(sender: &Sender, message: &Message) -> Result<Mail, Refusa
     };
     let mime = mime.map_err(|error| Refusal::Compose(error.to_string()))?;
     Ok(Mail { from: sender.from.email.clone(), to, bytes: mime.formatted() })
+}
+
+/// A header whose value goes out as it is.
+fn plain(name: &'static str, value: String) -> HeaderValue {
+    HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), value.clone(), value)
 }
 
 fn recipient(to: &str) -> Result<Address, Refusal> {

@@ -71,6 +71,7 @@ fn view<'a>(title: &'a str, message: &'a str) -> EmailView<'a> {
         category: "workflow",
         user_id: "alice",
         base_url: Some("https://belfry.test"),
+        unsubscribe: None,
     }
 }
 

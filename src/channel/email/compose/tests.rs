@@ -20,6 +20,7 @@ fn message() -> Message {
         title: "Hello".to_owned(),
         text: "Plain".to_owned(),
         html: Some("<p>Rich</p>".to_owned()),
+        unsubscribe: None,
         at_ms: 1_700_000_000_123,
     }
 }
