@@ -86,6 +86,13 @@ fn running() -> Vec<Operation> {
             .about("What channels in `capture` mode kept instead of sending.")
             .query("channel", channels, "Those of one channel.")
             .lists("Captured"),
+        op("get", "/v1/channels", tag, Key("read"), "Show how each channel is doing")
+            .gives(200, "ChannelHealths", "Each channel, with its mode, its state and what went wrong last."),
+        op("post", "/v1/channels/{channel}/test", tag, Key("admin"), "Send a test message on a channel")
+            .about("To an address, at once and outside every plan; the answer is a transcript.")
+            .takes("ChannelTestInput")
+            .example(json!({ "to": "ada@example.org" }))
+            .gives(200, "ChannelTest", "What came of it, step by step."),
         op("post", "/v1/backups", tag, Key("admin"), "Copy everything that is stored")
             .about("A consistent copy, made while the server works; `belfry restore` takes it. One that breaks off is no copy.")
             .gives_raw(200, "application/octet-stream", "The copy, with its checksum at the end."),

@@ -141,6 +141,11 @@ fn push() -> Vec<Operation> {
             "Remove a user's browser",
         )
         .gives_nothing(204, "It is gone."),
+        op("post", "/v1/push/renew", tag, Public, "Tell that a browser has another address")
+            .about("For the browser itself, while no page is open: the secret of the old subscription shows that it is the same one.")
+            .takes("PushRenewal")
+            .gives_nothing(204, "The new subscription stands in the place of the old one.")
+            .fails(&[404]),
         op("get", "/v1/push/vapid-public-key", tag, Public, "Show the key to subscribe browsers with")
             .gives(200, "PushKey", "The key, in base64url.")
             .fails(&[404]),

@@ -124,6 +124,38 @@ pub(super) fn schemas() -> Schemas {
             ),
         ),
         (
+            "ChannelHealths",
+            object(
+                &["data", "next_cursor"],
+                json!({
+                    "data": list(object(
+                        &["channel", "mode", "state", "in_flight", "failures"],
+                        json!({
+                            "channel": schema("Channel"), "mode": { "enum": ["live", "capture", "off"] },
+                            "state": { "enum": ["ok", "degraded", "open", "disabled"], "description": "`open`: its provider is left alone for a while." },
+                            "reason": maybe_text("Why."), "provider": maybe_text("Who carries it."), "providers": texts(),
+                            "in_flight": count("Deliveries under way."), "failures": count("Failures in a row."),
+                            "last_error": maybe_text("What went wrong last."), "last_error_at": maybe_instant("When."),
+                            "last_success_at": maybe_instant("When it last worked."), "opened_at": maybe_instant("Since when it is left alone."),
+                        }),
+                    )),
+                    "next_cursor": { "type": ["string", "null"] },
+                }),
+            ),
+        ),
+        ("ChannelTestInput", strict(&["to"], json!({ "to": text("A mail address, or a phone number.") }))),
+        (
+            "ChannelTest",
+            object(
+                &["channel", "to", "mode", "success", "at", "steps"],
+                json!({
+                    "channel": schema("Channel"), "to": text("The address."), "mode": { "enum": ["live", "capture", "off"] },
+                    "success": flag("Whether it was taken."), "reason": maybe_text("Why not."), "at": instant("When."),
+                    "steps": list(object(&["after_ms", "step"], json!({ "after_ms": count("Since the beginning."), "step": text("What."), "detail": maybe_text("What was said.") }))),
+                }),
+            ),
+        ),
+        (
             "RollbackInput",
             object(
                 &["version"],

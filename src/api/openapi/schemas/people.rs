@@ -94,6 +94,13 @@ pub(super) fn schemas() -> Schemas {
             ),
         ),
         (
+            "PushRenewal",
+            object(
+                &["old", "subscription"],
+                json!({ "old": schema("PushSubscriptionInput"), "subscription": schema("PushSubscriptionInput") }),
+            ),
+        ),
+        (
             "PushKey",
             object(
                 &["public_key"],
