@@ -56,16 +56,19 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 24] = [
+static FILES: [File; 27] = [
     file!(["/"], HTML, POLICY, "pages/home.html"),
     file!(["/inbox"], HTML, POLICY, "pages/inbox.html"),
     file!(["/docs"], HTML, POLICY, "pages/docs.html"),
+    file!(["/admin"], HTML, POLICY, "pages/admin.html"),
     file!(["/captured"], HTML, POLICY_WITH_LETTERS, "pages/captured.html"),
     file!(["/assets/mark.svg", "/favicon.svg", "/favicon.ico"], SVG, POLICY, "pages/mark.svg"),
     file!(["/assets/belfry.css"], CSS, POLICY, "pages/belfry.css"),
     file!(["/assets/home.css"], CSS, POLICY, "pages/home.css"),
     file!(["/assets/inbox.css"], CSS, POLICY, "pages/inbox.css"),
     file!(["/assets/captured.css"], CSS, POLICY, "pages/captured.css"),
+    file!(["/assets/admin.css"], CSS, POLICY, "pages/admin.css"),
+    file!(["/assets/admin.js"], JAVASCRIPT, POLICY, "pages/admin.js"),
     file!(["/assets/docs.css"], CSS, POLICY, "pages/docs.css"),
     file!(["/assets/docs.js"], JAVASCRIPT, POLICY, "pages/docs.js"),
     file!(["/assets/leave.css"], CSS, POLICY, "pages/leave.css"),

@@ -63,6 +63,7 @@ pub(super) async fn prepare(app: Arc<App>) -> Result<(), String> {
 What this is          {url}/
 The inbox of {USER:8} {url}/inbox#token={}
 What would be sent    {url}/captured#key={key}
+How it is doing       {url}/admin#key={key}
 
 Send something and watch it arrive:
 

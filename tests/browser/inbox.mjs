@@ -207,6 +207,17 @@ async function otherPageChecks(context) {
     equal(await captured.title(), "Captured messages – Belfry", "the title");
   });
   await captured.close();
+  const { page: admin } = await openPage(context, `/admin#key=${ADMIN_KEY}`);
+  await check("an operator finds a notification and reads what became of it", async () => {
+    equal(new URL(admin.url()).hash, "", "fragment");
+    await admin.getByRole("cell", { name: "email", exact: true }).waitFor({ timeout: LIVE_WITHIN_MS });
+    await admin.getByRole("button", { name: /Deploy waits/ }).first().click({ timeout: LIVE_WITHIN_MS });
+    await admin.getByRole("heading", { name: /Deploy waits/ }).waitFor({ timeout: LIVE_WITHIN_MS });
+    await admin.getByText(/stored in the inbox/).waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await looks(admin, "admin-wide", { width: 1280, height: 860, scheme: "light" });
+  await looks(admin, "admin-phone-dark", { width: 390, height: 844, scheme: "dark" });
+  await admin.close();
   const { page: door } = await openPage(context, "/inbox#token=not-a-token");
   await check("a token that is no token leads to the door with a reason", async () => {
     await door.getByRole("alert").getByText("does not accept this token").waitFor({ timeout: LIVE_WITHIN_MS });
