@@ -245,8 +245,10 @@ async fn an_answer_without_an_end_is_cut_off_long_before_the_timeout() {
 async fn a_long_answer_does_not_become_a_long_error() {
     let server = Server::start(&[]);
     let outcome = server.email().send(&to("chatty")).await;
-    let (Outcome::Failed { error, .. } | Outcome::Retry { error, .. } | Outcome::Down { error, .. }) =
-        outcome
+    let (Outcome::Failed { error, .. }
+    | Outcome::NoSuchAddress { error }
+    | Outcome::Retry { error, .. }
+    | Outcome::Down { error, .. }) = outcome
     else {
         panic!("{outcome:?}")
     };

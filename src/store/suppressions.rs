@@ -16,7 +16,7 @@ use crate::model::channel::Channel;
 use crate::model::suppression::{Source, Suppression, normal};
 
 #[derive(Serialize, Deserialize)]
-struct SuppressionV1 {
+pub(super) struct SuppressionV1 {
     channel: Channel,
     address: String,
     reason: Option<String>,
@@ -38,7 +38,7 @@ impl Record for SuppressionV1 {
 
 /// The id of the suppression of an address.
 #[derive(Serialize, Deserialize)]
-struct PlaceV1 {
+pub(super) struct PlaceV1 {
     id: [u8; 16],
 }
 

@@ -11,7 +11,8 @@ use super::user_record::UserV2;
 use super::view::{Read, View};
 use super::{
     attempts, batches, captures, categories, history, holds, hooks, idempotency, inbox, keyring, keys,
-    notifications, participants, push_subscriptions, recent, rollups, schedules, sends, templates, topics,
+    notifications, participants, push_subscriptions, recent, rollups, schedules, sends, suppressions,
+    templates, topics,
 };
 use crate::store::Store;
 
@@ -122,6 +123,8 @@ fn check(view: &View<'_>, key: &[u8], stored: &[u8]) -> Option<Checked> {
         keys::ENDPOINT_DUE => ("due event of an endpoint", as_one::<EndpointDueV1> as _),
         keys::ENDPOINT_FAILED => ("failed event of an endpoint", as_one::<EndpointEventV1> as _),
         keys::ENDPOINT_ATTEMPT => ("call to an endpoint", as_one::<EndpointAttemptV1> as _),
+        keys::SUPPRESSION => ("suppressed address", as_one::<suppressions::SuppressionV1> as _),
+        keys::SUPPRESSED_ADDRESS => ("place of a suppressed address", as_one::<suppressions::PlaceV1> as _),
         keys::MINUTE => ("minute of analytics", as_one::<rollups::RollupV1> as _),
         keys::HOUR => ("hour of analytics", as_one::<rollups::RollupV1> as _),
         _ => return None,
