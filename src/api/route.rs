@@ -148,7 +148,10 @@ async fn run(call: Call) -> Result<Response, Problem> {
 async fn dispatch(call: Call) -> Result<Response, Problem> {
     // What is too large to be read before it is handled looks after its key itself.
     // What other programs send to a hook is recognised by their own ids.
-    let whole = !(call.path == batch::PATH && ndjson::is_ndjson(&call) || call.path.starts_with("/in/"));
+    // A copy of the store is no answer to keep in the store.
+    let whole = !(call.path == batch::PATH && ndjson::is_ndjson(&call)
+        || call.path.starts_with("/in/")
+        || call.path == "/v1/backups");
     if whole && call.method == Method::POST && call.headers.contains_key(&idempotent::HEADER) {
         return idempotent::once(call, |call| Box::pin(handle(call))).await;
     }

@@ -111,3 +111,17 @@ async fn a_file_that_is_no_backup_is_refused_before_anything_is_written() {
     assert!(said(&refused, 1)["detail"].as_str().unwrap().contains("not a backup that can be used"));
     assert!(!data.exists());
 }
+
+#[tokio::test]
+async fn a_copy_is_not_kept_for_its_idempotency_key() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    for _ in 0..2 {
+        let request = admin.request(http::Method::POST, "/v1/backups").header("idempotency-key", "nightly");
+        let copy = request.send().await.unwrap();
+        assert_eq!(copy.status(), 200);
+        assert_eq!(copy.headers()["content-type"], "application/octet-stream");
+        assert!(!copy.headers().contains_key("idempotency-replayed"));
+        assert!(copy.bytes().await.unwrap().starts_with(b"BELFRYBK"));
+    }
+}

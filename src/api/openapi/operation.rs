@@ -236,7 +236,10 @@ impl Operation {
             })
             .collect();
         all.extend(self.query.iter().cloned());
-        if self.method == "post" && self.access != Access::Public {
+        // A stream is not kept, so it cannot be given again.
+        let stream = |content: &Content| matches!(content, Content::Other("application/octet-stream", _));
+        let kept = !self.answers.iter().any(|(.., content)| stream(content));
+        if self.method == "post" && self.access != Access::Public && kept {
             all.push(json!({ "$ref": "#/components/parameters/idempotency_key" }));
         }
         all
