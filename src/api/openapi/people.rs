@@ -172,13 +172,14 @@ fn leaving() -> Vec<Operation> {
         op("get", link, tag, Public, "Show the preference page")
             .about("Where the links in mails lead. It needs no login and no JavaScript, and looking changes nothing.")
             .gives_raw(200, "text/html", "The page.")
-            .fails(&[404]),
+            .gives_raw(404, "text/html", "A page that says that the link does not work."),
         op("post", link, tag, Public, "Unsubscribe, or save the preference page")
             .about("`List-Unsubscribe=One-Click` unsubscribes from the link's category on its channel (RFC 8058).")
             .takes_raw("application/x-www-form-urlencoded", "The form.")
             .takes_raw("multipart/form-data", "The form.")
             .gives_raw(200, "text/html", "The page, as it is now.")
-            .fails(&[404, 409]),
+            .gives_raw(404, "text/html", "A page that says that the link does not work.")
+            .gives_raw(409, "text/html", "The page, where the category cannot be switched off."),
     ]
 }
 
