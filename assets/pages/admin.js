@@ -1,43 +1,31 @@
 // How the server is doing, for whoever runs it: health, channels, what was sent and what became of it.
 
-import { byId, keepTimesFresh, pastedSecret, request, showTime, tabValue, takeFragment, words } from "./shared.js";
+import { door } from "./door.js";
+import { byId, keepTimesFresh, request, showTime, words } from "./shared.js";
 
 const PAGE_SIZE = 25;
 const REFRESH_EVERY_MS = 5000;
 
-const key = tabValue("belfry.key");
 let cursor = null;
 /** Who has come and gone, and what was searched for: an answer to an earlier question is dropped. */
 let visit = 0;
 let search = 0;
 
-const ask = (path) => request(path, key.get() ?? "");
-
-// --- the door -------------------------------------------------------------------------------------------------
-
-function enter(secret) {
-  key.set(secret);
-  byId("door").hidden = true;
-  byId("room").hidden = false;
-  byId("sign-out").hidden = false;
-  look();
-  find();
-}
-
-function leave(why) {
-  key.set(null);
-  visit += 1;
-  search += 1;
-  byId("room").hidden = true;
-  byId("sign-out").hidden = true;
-  byId("door").hidden = false;
-  byId("door-key").value = "";
-  byId("door-error").textContent = why;
-}
+const entrance = door({
+  opened() {
+    look();
+    find();
+  },
+  closed() {
+    visit += 1;
+    search += 1;
+  },
+});
+const ask = (path) => request(path, entrance.key() ?? "");
 
 function refused(failure) {
-  if (failure.status === 401) return leave("The server does not accept this key.");
-  if (failure.status === 403) return leave("This key may not see how the server is doing: it needs the scope admin.");
+  if (failure.status === 401) return entrance.leave("The server does not accept this key.");
+  if (failure.status === 403) return entrance.leave("This key may not see how the server is doing: it needs the scope admin.");
   byId("trouble").hidden = false;
   byId("trouble-text").textContent = failure.message;
 }
@@ -194,25 +182,7 @@ byId("close").addEventListener("click", () => {
   byId("search").scrollIntoView({ block: "nearest" });
   byId("user").focus();
 });
-byId("sign-out").addEventListener("click", () => leave(""));
-byId("door").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const secret = pastedSecret(byId("door-key").value, "key");
-  if (secret) enter(secret);
-  else byId("door-error").textContent = "That link carries no key.";
-});
-addEventListener("hashchange", arriveByLink);
 keepTimesFresh(byId("notifications"));
-setInterval(() => document.visibilityState === "visible" && key.get() && look(), REFRESH_EVERY_MS);
+setInterval(() => document.visibilityState === "visible" && entrance.key() && look(), REFRESH_EVERY_MS);
 
-function arriveByLink() {
-  const link = takeFragment("key");
-  if (link?.get("key")) enter(link.get("key"));
-  return link !== null;
-}
-
-if (!arriveByLink()) {
-  const kept = key.get();
-  if (kept) enter(kept);
-  else leave("");
-}
+entrance.begin();

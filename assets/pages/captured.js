@@ -1,38 +1,25 @@
 // The captured messages: what channels in capture mode kept, to be read the way the recipient would have seen it.
 
-import { byId, keepTimesFresh, pastedSecret, request, showTime, tabValue, takeFragment, words } from "./shared.js";
+import { door } from "./door.js";
+import { byId, keepTimesFresh, request, showTime, words } from "./shared.js";
 
 const PAGE_SIZE = 50;
 const REFRESH_EVERY_MS = 2000;
 /** The forms a message can be looked at in, the most telling first. */
 const FORMS = ["html", "text", "source"];
 
-const key = tabValue("belfry.key");
 const letters = new Map();
 let cursor = null;
 let openId = null;
 let busy = false;
 let round = 0;
 
-// --- the door -------------------------------------------------------------------------------------------------
-
-function enter(secret) {
-  key.set(secret);
-  byId("door").hidden = true;
-  byId("room").hidden = false;
-  byId("sign-out").hidden = false;
-  startOver();
-}
-
-function leave(why) {
-  key.set(null);
-  round += 1;
-  byId("room").hidden = true;
-  byId("sign-out").hidden = true;
-  byId("door").hidden = false;
-  byId("door-key").value = "";
-  byId("door-error").textContent = why;
-}
+const entrance = door({
+  opened: startOver,
+  closed() {
+    round += 1;
+  },
+});
 
 // --- asking the server ----------------------------------------------------------------------------------------
 
@@ -55,7 +42,7 @@ async function load(more = false) {
   if (byId("channel").value) query.set("channel", byId("channel").value);
   if (more && cursor) query.set("cursor", cursor);
   try {
-    const page = await request(`/v1/captured?${query}`, key.get() ?? "");
+    const page = await request(`/v1/captured?${query}`, entrance.key() ?? "");
     if (mine === round) take(page, more);
   } catch (failure) {
     if (mine === round) refused(failure);
@@ -78,8 +65,8 @@ function take(page, more) {
 }
 
 function refused(failure) {
-  if (failure.status === 401) return leave("The server does not accept this key.");
-  if (failure.status === 403) return leave("This key may not read captured messages.");
+  if (failure.status === 401) return entrance.leave("The server does not accept this key.");
+  if (failure.status === 403) return entrance.leave("This key may not read captured messages.");
   byId("trouble").hidden = false;
   byId("trouble-text").textContent = failure.status === 404 ? "This server keeps no captured messages." : failure.message;
 }
@@ -173,25 +160,7 @@ byId("channel").addEventListener("change", startOver);
 byId("refresh").addEventListener("click", () => load());
 byId("more").addEventListener("click", () => load(true));
 byId("back").addEventListener("click", () => close()?.focus());
-byId("sign-out").addEventListener("click", () => leave(""));
-byId("door").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const secret = pastedSecret(byId("door-key").value, "key");
-  if (secret) enter(secret);
-  else byId("door-error").textContent = "That link carries no key.";
-});
-addEventListener("hashchange", arriveByLink);
 keepTimesFresh(byId("letters"));
-setInterval(() => document.visibilityState === "visible" && key.get() && load(), REFRESH_EVERY_MS);
+setInterval(() => document.visibilityState === "visible" && entrance.key() && load(), REFRESH_EVERY_MS);
 
-function arriveByLink() {
-  const link = takeFragment("key");
-  if (link?.get("key")) enter(link.get("key"));
-  return link !== null;
-}
-
-if (!arriveByLink()) {
-  const kept = key.get();
-  if (kept) enter(kept);
-  else leave("");
-}
+entrance.begin();

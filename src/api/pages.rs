@@ -56,7 +56,7 @@ macro_rules! file {
     };
 }
 
-static FILES: [File; 27] = [
+static FILES: [File; 28] = [
     file!(["/"], HTML, POLICY, "pages/home.html"),
     file!(["/inbox"], HTML, POLICY, "pages/inbox.html"),
     file!(["/docs"], HTML, POLICY, "pages/docs.html"),
@@ -73,6 +73,7 @@ static FILES: [File; 27] = [
     file!(["/assets/docs.js"], JAVASCRIPT, POLICY, "pages/docs.js"),
     file!(["/assets/leave.css"], CSS, POLICY, "pages/leave.css"),
     file!(["/assets/shared.js"], JAVASCRIPT, POLICY, "pages/shared.js"),
+    file!(["/assets/door.js"], JAVASCRIPT, POLICY, "pages/door.js"),
     file!(["/assets/home.js"], JAVASCRIPT, POLICY, "pages/home.js"),
     file!(["/assets/inbox.js"], JAVASCRIPT, POLICY, "pages/inbox.js"),
     file!(["/assets/list.js"], JAVASCRIPT, POLICY, "pages/list.js"),

@@ -75,7 +75,7 @@ impl Engine {
         let Some(accepted) = txn.notification(key)? else { return Ok(0) };
         let due = txn.due_of(&accepted)?;
         let canceled = due.len();
-        withdraw(&shared, txn, key, due, (Status::Canceled, Reason::Canceled), now)?;
+        withdraw(&shared, txn, key, due, (Status::Canceled, Reason::Canceled, None), now)?;
         Ok(canceled)
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn withdraw(
     txn: &mut Txn<'_>,
     key: Uuid,
     due: Vec<Due>,
-    (status, reason): (Status, Reason),
+    (status, reason, detail): (Status, Reason, Option<String>),
     now: Millis,
 ) -> Result<(), StoreError> {
     for line in &due {
@@ -97,7 +97,7 @@ pub(super) fn withdraw(
             channel,
             status,
             reason: Some(reason),
-            detail: None,
+            detail: detail.clone(),
             attempt: false,
             not_before: None,
         };

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Shared;
-use super::deliver::event;
-use super::endpoints::announce;
+use super::erase::withdraw;
 use crate::clock::Millis;
 use crate::model::category::Category;
 use crate::model::channel::Channel;
@@ -125,21 +124,8 @@ pub(super) fn supersede(
     txn.note_latest(user, word, key, now);
     let Some((earlier, _)) = earlier else { return Ok(()) };
     let Some(accepted) = txn.notification(earlier)? else { return Ok(()) };
-    for due in txn.due_of(&accepted)? {
-        let Some(channel) = due.lane.channel() else { continue };
-        txn.remove_due(&due);
-        let by = Some(format!("by {}", notification.given_id.clone().unwrap_or_else(|| key.to_string())));
-        announce::record(
-            txn,
-            shared,
-            earlier,
-            &event(channel, now, Status::Skipped, Some(Reason::Superseded), by),
-        )?;
-        let shared = shared.clone();
-        txn.after(move || {
-            shared.metrics.delivery(channel, Status::Skipped, Some(Reason::Superseded));
-            shared.waiting.ring(earlier);
-        });
-    }
+    let due = txn.due_of(&accepted)?;
+    let by = format!("by {}", notification.given_id.clone().unwrap_or_else(|| key.to_string()));
+    withdraw(shared, txn, earlier, due, (Status::Skipped, Reason::Superseded, Some(by)), now)?;
     Ok(())
 }

@@ -128,5 +128,5 @@ fn skip_elsewhere(
     if due.is_empty() {
         return Ok(());
     }
-    withdraw(shared, txn, accepted.key, due, (Status::Skipped, Reason::ReadElsewhere), now)
+    withdraw(shared, txn, accepted.key, due, (Status::Skipped, Reason::ReadElsewhere, None), now)
 }

@@ -130,14 +130,6 @@ impl Txn<'_> {
     }
 
     pub(super) fn remove_events(&mut self, key: Uuid) -> Result<(), StoreError> {
-        let mut found = Vec::new();
-        self.scan(&keys::events_of(key), &end_of(key), false, &mut |at, _| {
-            found.push(at.to_vec());
-            Ok(true)
-        })?;
-        for at in found {
-            self.remove(&at)?;
-        }
-        Ok(())
+        self.remove_all(&keys::events_of(key), &end_of(key))
     }
 }

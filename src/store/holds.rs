@@ -271,15 +271,7 @@ impl Txn<'_> {
             self.end_group(user, channel, id)?;
         }
         let from = keys::held_by(keys::HELD, user, None);
-        let mut found = Vec::new();
-        self.scan(&from, &keys::after(&from), false, &mut |key, _| {
-            found.push(key.to_vec());
-            Ok(true)
-        })?;
-        for key in found {
-            self.remove_short(key);
-        }
-        Ok(())
+        self.remove_all(&from, &keys::after(&from))
     }
 }
 

@@ -110,15 +110,7 @@ impl Txn<'_> {
     /// Where the store cannot be read.
     pub fn erase_recent(&mut self, user: &str) -> Result<(), StoreError> {
         let from = keys::held_by(keys::RECENT, user, None);
-        let mut found = Vec::new();
-        self.scan(&from, &keys::after(&from), false, &mut |key, _| {
-            found.push(key.to_vec());
-            Ok(true)
-        })?;
-        for key in found {
-            self.remove_short(key);
-        }
-        Ok(())
+        self.remove_all(&from, &keys::after(&from))
     }
 }
 

@@ -107,6 +107,16 @@ impl<'a> Txn<'a> {
         Ok(())
     }
 
+    /// Removes every record with `from <= key < to`, with all its pieces. Few enough to be found at once.
+    pub(super) fn remove_all(&mut self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        self.scan(from, to, false, &mut |key, _| {
+            found.push(key.to_vec());
+            Ok(true)
+        })?;
+        found.iter().try_for_each(|key| self.remove(key))
+    }
+
     /// Removes a record that is known to be short, without looking.
     pub(super) fn remove_short(&mut self, key: Vec<u8>) {
         self.own.insert(key, None);
