@@ -139,7 +139,9 @@ async fn a_mail_arrives_in_a_real_mailbox_as_it_was_written_and_refusals_are_und
         let (reason, error, again) = match outcome {
             Outcome::Retry { reason, error, .. } => (reason, error, true),
             Outcome::Down { error, .. } => (Reason::ProviderUnreachable, error, true),
-            Outcome::Failed { reason, error } => (reason, error, false),
+            // That nobody lives there is told from any other refusal: it suppresses the address.
+            Outcome::NoSuchAddress { error } if local == "nobody" => (Reason::ProviderRejected, error, false),
+            Outcome::Failed { reason, error } if local != "nobody" => (reason, error, false),
             other => panic!("{local}: {other:?}"),
         };
         let expected = if retried { Reason::ProviderUnreachable } else { Reason::ProviderRejected };
