@@ -23,8 +23,9 @@ use crate::channel::sms::{self, Sms};
 use crate::channel::webhook::Webhook;
 use crate::clock::{Clock, Millis};
 use crate::config::Config;
+use crate::engine::backup::Nightly;
 use crate::engine::push_keys::push_keys;
-use crate::engine::{Engine, Modes, Parts, Rules};
+use crate::engine::{self, Engine, Modes, Parts, Rules};
 use crate::hub::{self, Hub, Leave};
 use crate::listen;
 use crate::metrics::Metrics;
@@ -212,6 +213,7 @@ impl App {
             }
         }
         self.api.engine.reconfigure(rules, ways);
+        self.api.engine.plan_backups().await?;
         self.api.hub.set_limits(hub_limits(&config));
         self.api.limits.store(Arc::new(limits(&config)));
         self.api.allowed_origins.store(Arc::new(config.server.allowed_origins.clone()));
@@ -427,7 +429,13 @@ fn rules(config: &Config) -> Rules {
         base_url: config.server.base_url.clone(),
         retention_days: config.retention.notifications_days,
         captures_max: config.limits.max_captured,
+        backup: nightly(&config.backup),
     }
+}
+
+fn nightly(settings: &engine::settings::Backup) -> Option<Nightly> {
+    let (keep, at) = (settings.keep, settings.at);
+    settings.dir.clone().map(|dir| Nightly { dir, keep, at })
 }
 
 async fn ways(

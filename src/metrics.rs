@@ -109,6 +109,7 @@ pub struct Metrics {
     store_writes: Counter,
     store_groups: Counter,
     store_writable: Gauge,
+    backed_up: Gauge,
     uptime: Gauge,
 }
 
@@ -140,6 +141,7 @@ impl Metrics {
             store_writes: Counter::default(),
             store_groups: Counter::default(),
             store_writable: Gauge::default(),
+            backed_up: Gauge::default(),
             uptime: Gauge::default(),
         };
         metrics.register();
@@ -197,6 +199,12 @@ impl Metrics {
         registry.register("store_writes", "Writes since the start", self.store_writes.clone());
         registry.register("store_flushes", "Flushes since the start", self.store_groups.clone());
         registry.register("store_writable", "1 while the store takes writes", self.store_writable.clone());
+        registry.register_with_unit(
+            "backup_last_success_timestamp",
+            "When the last nightly backup that is whole was begun, in Unix time; 0 before the first",
+            Unit::Seconds,
+            self.backed_up.clone(),
+        );
         registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, self.uptime.clone());
     }
 
@@ -230,6 +238,11 @@ impl Metrics {
     /// An endpoint is called no more.
     pub fn endpoint_disabled(&self, reason: &'static str) {
         self.endpoints_disabled.get_or_create(&EndpointDisabledLabels { reason }).inc();
+    }
+
+    /// The last nightly backup that is whole was begun at that second.
+    pub fn backed_up(&self, at_secs: i64) {
+        self.backed_up.set(at_secs);
     }
 
     /// A request was answered. Methods that are not HTTP's usual ones count together.

@@ -10,6 +10,7 @@ use warp::reply::Response;
 use super::call::Call;
 use super::problem::Problem;
 use super::{Api, shapes};
+use crate::clock::rfc3339;
 use crate::metrics::Readings;
 
 /// `GET /healthz`: the process answers.
@@ -30,16 +31,19 @@ pub async fn ready(call: Call) -> Result<Response, Problem> {
     }
     let channels = call.api.engine.channels();
     let alone = channels.iter().filter(|health| health.opened_at.is_some());
-    let alone: Vec<String> = alone
-        .map(|health| format!("circuit_open: the provider of {} does not answer", health.channel))
-        .collect();
+    let alone =
+        alone.map(|health| format!("circuit_open: the provider of {} does not answer", health.channel));
+    let failed = call.api.engine.backups().failed.map(|(at, _)| {
+        format!("backup_failed: the nightly backup failed at {}; the log says why", rfc3339(at))
+    });
+    let lesser: Vec<String> = alone.chain(failed).collect();
     let (status, word) = if reasons.is_empty() {
         // It takes notifications all the same, and keeps them.
-        (StatusCode::OK, if alone.is_empty() { "ready" } else { "degraded" })
+        (StatusCode::OK, if lesser.is_empty() { "ready" } else { "degraded" })
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
     };
-    reasons.extend(alone);
+    reasons.extend(lesser);
     let body = json!({
         "status": word,
         "reasons": reasons,

@@ -45,6 +45,8 @@ pub struct Config {
     pub delivery: engine::settings::Delivery,
     /// How long things are kept.
     pub retention: engine::settings::Retention,
+    /// Backups at night.
+    pub backup: engine::settings::Backup,
     /// The size of requests.
     pub limits: api::settings::Limits,
     /// The log.
@@ -68,6 +70,7 @@ impl Config {
             retry: Settings::read("retry", given),
             delivery: Settings::read("delivery", given),
             retention: Settings::read("retention", given),
+            backup: Settings::read("backup", given),
             limits: Settings::read("limits", given),
             log: Settings::read("log", given),
             source: None,
@@ -88,6 +91,7 @@ impl Config {
             self.retry.sections("retry"),
             self.delivery.sections("delivery"),
             self.retention.sections("retention"),
+            self.backup.sections("backup"),
             self.limits.sections("limits"),
             self.log.sections("log"),
         ]

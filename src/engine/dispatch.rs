@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::Engine;
+use super::backup::{self, BACKUP};
 use super::night::NIGHT;
 use crate::clock::Millis;
 use crate::model::channel::Channel;
@@ -28,8 +29,9 @@ const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Every so many turns what matters least and waits goes first: however much urgent work comes, none of it starves.
 const LEAST_FIRST_EVERY: u64 = 8;
 
-/// Jobs under way at once: steps of up to 128 notifications each. Two, so that one that cannot go on does not stop all.
-const JOB_SLOTS: usize = 2;
+/// Jobs under way at once: steps of up to 128 notifications each, and the backup. Three, so that neither that nor one
+/// that cannot go on stops all.
+const JOB_SLOTS: usize = 3;
 
 /// Schedules that fire at once.
 const SCHEDULE_SLOTS: usize = 8;
@@ -103,12 +105,19 @@ pub struct Turn {
     pub next: Option<Millis>,
 }
 
+fn is_backup(due: &Due) -> bool {
+    due.lane == Lane::Job && due.key == BACKUP
+}
+
 impl Engine {
     /// Takes and delivers what is due until the process stops. Asleep while nothing is.
     pub async fn run_dispatch(self) {
         let stopping = self.shared.supervisor.stopping();
         if let Err(error) = self.plan_night().await {
             tracing::warn!(%error, "failed to plan the nightly work");
+        }
+        if let Err(error) = self.plan_backups().await {
+            tracing::error!(%error, "failed to plan the nightly backup");
         }
         loop {
             // Armed before the look, so that what comes in during it is not slept over.
@@ -156,6 +165,7 @@ impl Engine {
         let front = self.shared.store.due(lanes, now, taken).await?;
         let taken = front.due.len();
         for due in front.due {
+            let lease_ms = if is_backup(&due) { backup::LEASE_MS } else { lease_ms };
             let lease = self.shared.leases.take(&due, now.saturating_add(lease_ms));
             if let Lane::Channel(channel) = due.lane {
                 self.shared.lanes.starts(channel, &rules, now);
@@ -176,6 +186,7 @@ impl Engine {
         let work = async {
             match due.lane {
                 Lane::Channel(channel) => self.attempt(channel, &due).await,
+                Lane::Job if is_backup(&due) => self.back_up(&due).await,
                 Lane::Job if due.key == NIGHT => self.night(&due).await,
                 Lane::Job => self.expand(&due).await,
                 Lane::Schedule => self.fire(&due).await,

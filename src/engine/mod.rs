@@ -4,6 +4,7 @@
 //! due and records what came of it, [`report`] says where everything stands.
 
 pub mod accept;
+pub mod backup;
 pub mod batch;
 mod crowd;
 mod deliver;
@@ -44,6 +45,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -61,6 +63,7 @@ use crate::model::workflow::Progress;
 use crate::render::Renderer;
 use crate::store::Store;
 use crate::store::inbox::{Counts, Mark};
+use crate::store::nightly::Backups;
 use crate::supervise::Supervisor;
 use waiting::Waiting;
 
@@ -98,6 +101,8 @@ pub struct Rules {
     pub retention_days: u32,
     /// How many kept messages there are at most.
     pub captures_max: usize,
+    /// The nightly backups, where some are wanted.
+    pub backup: Option<backup::Nightly>,
 }
 
 /// The mode of each channel.
@@ -191,6 +196,7 @@ struct Shared {
     lanes: lanes::Lanes,
     /// Who is sent too much at once.
     crowd: crowd::Crowd,
+    backups: Mutex<Backups>,
     /// Turns of the dispatcher so far.
     turns: AtomicU64,
     /// Who reads the bodies of schedules.
@@ -221,6 +227,7 @@ impl Engine {
                 leases: dispatch::Leases::default(),
                 lanes: lanes::Lanes::default(),
                 crowd: crowd::Crowd::default(),
+                backups: Mutex::default(),
                 turns: AtomicU64::new(1),
                 composer: OnceLock::new(),
                 run,

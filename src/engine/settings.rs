@@ -1,9 +1,11 @@
-//! What the operator decides about trying again.
+//! What the operator decides about trying again, and about what is done at night.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::channel::Channel;
-use crate::settings::{Kind, Unit, list, settings, whole, within};
+use crate::model::quiet_hours::{clock_time, parse_clock_time};
+use crate::settings::{Kind, Unit, list, optional, parsed, path, settings, whole, within};
 
 /// The most retries of one delivery.
 const RETRIES_LEN_MAX: usize = 32;
@@ -61,6 +63,20 @@ settings! {
     pub struct Retention {
         /// How many days notifications are kept, with their inbox lines and their story. A category can say otherwise.
         notifications_days: u32 = 90, whole(1..=36_500);
+    }
+}
+
+settings! {
+    /// A copy of the store every night, made while the server works.
+    pub struct Backup {
+        /// The directory that copies go into; it is made when it does not exist. Without it there are none. The service
+        /// of the package may write below /var/lib/belfry and into /var/backups/belfry.
+        dir: Option<PathBuf> = None, optional(path(), "/var/backups/belfry");
+        /// How many copies are kept; older ones are removed once a newer one is whole.
+        keep: usize = 7, whole(1..=10_000);
+        /// When one is made, in UTC. One that was missed is made at the next start.
+        at: u16 = 2 * 60 + 47,
+            parsed("a time of the day as HH:MM", parse_clock_time, |minutes| clock_time(*minutes));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The engine over a real store and a clock that is moved by hand.
 
+mod backups;
 mod night;
 mod schedules;
 
@@ -44,6 +45,21 @@ impl Watcher for Witness {
     fn left(&self, _: &str, _: &[String]) {}
 }
 
+fn rules(email: Mode) -> Rules {
+    Rules {
+        modes: Modes { email, browser_push: Mode::Off, sms: Mode::Capture, webhook: Mode::Off },
+        schedules: std::array::from_fn(|_| vec![HOUR, HOUR]),
+        slots: [8; 5],
+        rates: [None; 5],
+        patience: Patience { failures_max: 10, wait_max_ms: 30_000 },
+        lease: HOUR,
+        base_url: None,
+        retention_days: 90,
+        captures_max: 100,
+        backup: None,
+    }
+}
+
 struct House {
     _dir: TempDir,
     engine: Engine,
@@ -67,17 +83,7 @@ impl House {
             renderer: Arc::new(Renderer::new().expect("our own templates")),
             metrics: Arc::new(Metrics::new()),
             supervisor,
-            rules: Rules {
-                modes: Modes { email, browser_push: Mode::Off, sms: Mode::Capture, webhook: Mode::Off },
-                schedules: std::array::from_fn(|_| vec![HOUR, HOUR]),
-                slots: [8; 5],
-                rates: [None; 5],
-                patience: Patience { failures_max: 10, wait_max_ms: 30_000 },
-                lease: HOUR,
-                base_url: None,
-                retention_days: 90,
-                captures_max: 100,
-            },
+            rules: rules(email),
         });
         let house = House { _dir: dir, engine, clock, witness };
         house.user(|_| {}).await;

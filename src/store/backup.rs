@@ -8,7 +8,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ const FILE: u8 = b'F';
 const END: u8 = b'E';
 /// The files beside the store without which it is not whole: keys that seal what is in it, and sign what it gave out.
 const BESIDE: [&str; 2] = ["vault.key", "jwt.secret"];
+/// How the file of a copy that is being made begins and ends.
+const UNFINISHED: (&str, &str) = (".belfry-", ".unfinished");
 /// The longest key and value that are read: far above any that is written.
 const PART_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// Records between two looks at whether to stop.
@@ -153,8 +155,9 @@ impl Copy {
     /// # Errors
     /// As [`Copy::write`].
     pub fn write_into(self, dir: &Path, stop: &CancellationToken) -> Result<(PathBuf, Summary), BackupError> {
-        fs::create_dir_all(dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        remove_unfinished(dir)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED.0).suffix(UNFINISHED.1).tempfile_in(dir)?;
         let summary = self.write(&mut file, stop)?;
         Ok((keep(file, dir, summary.created_at)?, summary))
     }
@@ -172,6 +175,19 @@ pub fn keep(file: tempfile::NamedTempFile, dir: &Path, created_at: Millis) -> io
     file.persist_noclobber(&path).map_err(|error| error.error)?;
     File::open(dir)?.sync_all()?;
     Ok(path)
+}
+
+/// Removes what a copy left that a crash broke off. A store makes one copy at a time.
+fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(UNFINISHED.0) && name.ends_with(UNFINISHED.1) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes the oldest copies in `dir` but the newest `count`.

@@ -28,6 +28,7 @@ pub mod inbox;
 pub mod keyring;
 mod keys;
 mod migrate;
+pub mod nightly;
 pub mod notifications;
 mod open;
 pub mod outbox;

@@ -23,6 +23,7 @@ mod inbox;
 mod live;
 mod live_isolation;
 mod live_limits;
+mod nightly_backup;
 mod notifications;
 mod openapi;
 mod preferences;

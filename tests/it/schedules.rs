@@ -25,7 +25,7 @@ async fn runs(client: &Client, id: &str) -> u64 {
 }
 
 /// Lets the server look at its clock, which it does when something is due, and waits until it has.
-async fn look(client: &Client) {
+pub async fn look(client: &Client) {
     let sent = client.notify(&with(hello("clockmaker"), json!({ "channels": ["email"] }))).await;
     client.comes_to(sent["notification_id"].as_str().unwrap(), "email", "sent").await;
 }

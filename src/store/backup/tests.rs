@@ -80,6 +80,23 @@ async fn a_copy_that_is_let_go_of_lets_another_begin() {
     store.begin_copy(1_000).expect("and another");
 }
 
+#[tokio::test]
+async fn what_a_broken_off_copy_left_goes_when_the_next_is_made() {
+    let home = tempfile::tempdir().expect("a directory");
+    let (store, to) = (open(&home.path().join("data")), home.path().join("copies"));
+    fs::create_dir(&to).expect("a directory");
+    for name in [".belfry-abc.unfinished", ".belfry-abc", "other.unfinished"] {
+        fs::write(to.join(name), "").expect("it is writable");
+    }
+    let copy = store.begin_copy(1_000).expect("a copy");
+    let (file, _) = copy.write_into(&to, &CancellationToken::new()).expect("room");
+    let names = fs::read_dir(&to).expect("readable").map(|entry| entry.expect("readable").file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    let kept = file.file_name().expect("it has one").to_owned();
+    assert_eq!(names, [".belfry-abc".into(), kept, "other.unfinished".into()]);
+}
+
 #[test]
 fn only_the_newest_copies_are_kept_and_nothing_else_is_touched() {
     let home = tempfile::tempdir().expect("a directory");
