@@ -61,6 +61,15 @@ fi
 # It may come to hold passwords; postinst gives it to the group of the server.
 chmod 640 "$config"
 
+# The manual and what shells complete are what the program itself says of its command line.
+man=$tree/usr/share/man/man1
+belfry man --dir "$man" >&2
+gzip -9n "$man"/*.1
+completions() { install -d "$(dirname "$tree/$2")" && belfry completions "$1" >"$tree/$2"; }
+completions bash usr/share/bash-completion/completions/belfry
+completions zsh usr/share/zsh/vendor-completions/_belfry
+completions fish usr/share/fish/vendor_completions.d/belfry.fish
+
 cp "$root/packaging/copyright" "$docs/copyright"
 gzip -9n <"$root/CHANGELOG.md" >"$docs/changelog.gz"
 gzip -9n >"$docs/changelog.Debian.gz" <<CHANGES

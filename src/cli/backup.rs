@@ -38,8 +38,10 @@ The server must be stopped, and the command run as the user that runs it. The
 backup is checked before anything is written. A restored store takes no more
 room than it needs: this is also the way to make a store smaller.
 
-Live clients remember how far they have read. Where the backup is older than
-what they have seen, use --new-epoch, so that they begin anew.";
+Live clients remember how far they have read, which may be further than the
+backup goes: they would miss what comes next. So a restored store has a new
+epoch, and they are told to read their inbox anew. Where the backup was made
+after the server had stopped, --keep-epoch spares them that.";
 
 const VERIFY_HELP: &str = "\
 Examples:
@@ -84,9 +86,9 @@ pub struct RestoreArgs {
     /// Move a store that is there aside, rather than refuse
     #[arg(long)]
     pub force: bool,
-    /// Make live clients begin anew
+    /// Let live clients go on where they were: for a backup that has everything they have seen
     #[arg(long)]
-    pub new_epoch: bool,
+    pub keep_epoch: bool,
     /// Where to restore
     #[command(flatten)]
     pub place: Place,
@@ -159,10 +161,10 @@ async fn download(to: &Path, options: &Options) -> Result<(PathBuf, Summary), Fa
 /// Where it cannot be used, or there is a store already.
 pub fn put_back(args: RestoreArgs, options: &Options) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let RestoreArgs { file, force, new_epoch, place } = args;
+    let RestoreArgs { file, force, keep_epoch, place } = args;
     let (path, _) = data_of(&place)?;
     let bar = spinner("restoring");
-    let wish = Restore { file, path, force, new_epoch, now: Clock::System.now() };
+    let wish = Restore { file, path, force, keep_epoch, now: Clock::System.now() };
     let restored = restore(&wish);
     bar.finish_and_clear();
     let (summary, aside) = restored.map_err(|error| match error {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::options::{Options, id};
+use super::pages;
 use super::screen::{self, clean};
 use crate::access::principal::Scope;
 use crate::client::{Client, ClientError};
@@ -74,19 +74,6 @@ struct Created {
     token: String,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    data: Vec<Box<RawValue>>,
-    #[serde(default)]
-    next_cursor: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Keys {
-    data: Vec<Box<RawValue>>,
-    next_cursor: Option<String>,
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Key {
@@ -127,31 +114,11 @@ async fn create(args: &CreateArgs, client: &Client, options: &Options) -> Result
 }
 
 async fn list(client: &Client, options: &Options) -> Result<(), Failure> {
-    let keys = all(client).await?;
+    let keys = pages::up_to(client, &["v1", "keys"], KEYS_MAX).await?;
     if options.json {
-        let text = serde_json::to_string(&keys)
-            .map_err(|error| Failure::Failed(format!("failed to write JSON: {error}")))?;
-        return screen::say(&screen::json_line(&text));
+        return screen::say(&keys.to_json()?);
     }
-    let keys: Vec<Key> =
-        keys.data.iter().map(|key| serde_json::from_str(key.get()).unwrap_or_default()).collect();
-    screen::say(&describe(&keys))
-}
-
-/// Every page of the list, at most [`KEYS_MAX`] keys; `next_cursor` is kept where that cut it off.
-async fn all(client: &Client) -> Result<Keys, Failure> {
-    let mut keys = Keys { data: Vec::new(), next_cursor: None };
-    loop {
-        let query: Vec<(&str, &str)> =
-            keys.next_cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
-        let page: Page = client.get(&["v1", "keys"], &query).await?.read(client)?;
-        let ended = page.data.is_empty() || keys.data.len() + page.data.len() >= KEYS_MAX;
-        keys.data.extend(page.data);
-        keys.next_cursor = page.next_cursor;
-        if keys.next_cursor.is_none() || ended {
-            return Ok(keys);
-        }
-    }
+    screen::say(&describe(&keys.read()))
 }
 
 async fn revoke(id: &str, client: &Client, options: &Options) -> Result<(), Failure> {

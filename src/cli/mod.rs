@@ -5,6 +5,7 @@
 
 pub mod backup;
 pub mod bench;
+pub mod completions;
 pub mod config;
 pub mod config_cmd;
 mod demo;
@@ -15,7 +16,9 @@ pub mod frame;
 pub mod hook;
 pub mod key;
 pub mod listen;
+pub mod man;
 pub mod options;
+mod pages;
 pub mod screen;
 pub mod send;
 pub mod sentences;
@@ -100,7 +103,7 @@ pub enum Command {
     /// Make outbound webhooks, try them out and catch them up
     #[command(subcommand)]
     Endpoint(endpoint::EndpointCommand),
-    /// Look at one person
+    /// See who there is, look at one person, and forget them
     #[command(subcommand)]
     User(user::UserCommand),
     /// Store templates, try them out and bring old versions back
@@ -115,6 +118,10 @@ pub enum Command {
     Restore(backup::RestoreArgs),
     /// Read everything that is stored, to know that all of it can be read
     Verify(backup::VerifyArgs),
+    /// Print the script by which a shell completes this program's command line
+    Completions(completions::CompletionsArgs),
+    /// Print the manual
+    Man(man::ManArgs),
 }
 
 /// What a command needs from the process.
@@ -145,7 +152,9 @@ impl Command {
             | Command::Config(_)
             | Command::Backup(_)
             | Command::Restore(_)
-            | Command::Verify(_) => Runs::Client,
+            | Command::Verify(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Runs::Client,
         }
     }
 }
@@ -187,6 +196,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Backup(args) => backup::backup(args, &options).await,
         Command::Restore(args) => backup::put_back(args, &options),
         Command::Verify(args) => backup::verify(&args, &options),
+        Command::Completions(args) => completions::run(&args, &options),
+        Command::Man(args) => man::run(&args, &options),
     }
 }
 

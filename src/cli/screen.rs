@@ -1,7 +1,7 @@
 //! The only way to the terminal: what others wrote is cleaned, what is secret is masked, and a reader who leaves is
 //! no error.
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Read, Write};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -10,6 +10,8 @@ use super::failure::Failure;
 use crate::client::words::acts_on_terminal;
 pub use crate::client::words::clean;
 
+/// The most bytes of an answer to a question that are read.
+const ANSWER_BYTES_MAX: u64 = 64;
 /// The shortest run of token characters that is taken for a token. A UUID has 36 of them and is let through.
 const TOKEN_CHARS_MIN: usize = 24;
 /// How much of a token is shown, so that its owner can tell which one it was.
@@ -34,6 +36,21 @@ pub fn say(text: &str) -> Result<(), Failure> {
 /// Prints a remark beside the answer. Where it cannot be shown there is nobody to tell.
 pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Asks whoever is at the terminal a question that is answered with yes or no.
+///
+/// # Errors
+/// [`Failure::Usage`] where nobody is there: then `instead` is the flag to give.
+pub fn confirm(question: &str, instead: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::Usage(format!("nobody is there to be asked; give {instead} to do it")));
+    }
+    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
+    read.map_err(|error| Failure::Failed(format!("failed to read the answer: {error}")))?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Prints what clap has to say: help to the output, a mistake to the error output with every token in it masked.

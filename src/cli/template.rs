@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
 use super::options::{Options, id};
+use super::pages;
 use super::screen::{self, clean};
 use crate::client::Client;
 
@@ -99,12 +99,6 @@ fn variable(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-#[derive(Deserialize)]
-struct Page {
-    data: Vec<Map<String, Value>>,
-    next_cursor: Option<String>,
-}
-
 /// Does it.
 ///
 /// # Errors
@@ -136,23 +130,11 @@ fn stored(text: &str, template: Map<String, Value>, what: &str, options: &Option
 }
 
 async fn list(client: &Client, options: &Options) -> Result<(), Failure> {
-    let mut all = Page { data: Vec::new(), next_cursor: None };
-    loop {
-        let query: Vec<(&str, &str)> =
-            all.next_cursor.as_deref().map(|cursor| ("cursor", cursor)).into_iter().collect();
-        let page: Page = client.get(&["v1", "templates"], &query).await?.read(client)?;
-        let ended = page.data.is_empty() || all.data.len() + page.data.len() >= TEMPLATES_MAX;
-        all.data.extend(page.data);
-        all.next_cursor = page.next_cursor;
-        if all.next_cursor.is_none() || ended {
-            break;
-        }
-    }
+    let all = pages::up_to(client, &["v1", "templates"], TEMPLATES_MAX).await?;
     if options.json {
-        let whole = json!({ "data": all.data, "next_cursor": all.next_cursor });
-        return screen::say(&screen::json_line(&whole.to_string()));
+        return screen::say(&all.to_json()?);
     }
-    screen::say(&describe(&all.data))
+    screen::say(&describe(&all.read()))
 }
 
 fn describe(templates: &[Map<String, Value>]) -> String {

@@ -99,8 +99,8 @@ fn what_makes_no_sense_is_refused() {
         "belfry key create ci",
         "belfry key create ci --scope everything",
         "belfry token ada --expires-in 0",
-        "belfry user list",
-        "belfry doctor",
+        "belfry user list --limit 0",
+        "belfry completions csh",
     ] {
         assert!(parsed(line).is_err_and(|error| error.use_stderr()), "{line}");
     }

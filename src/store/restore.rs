@@ -25,8 +25,9 @@ pub struct Restore {
     pub path: PathBuf,
     /// Move a store that is there aside, rather than refuse.
     pub force: bool,
-    /// Give the store a new epoch, so that live clients that saw more than the copy holds begin anew.
-    pub new_epoch: bool,
+    /// Keep the copy's epoch. Otherwise the store gets a new one: a live client that saw more than the copy holds would
+    /// resume behind what comes next and never know.
+    pub keep_epoch: bool,
     /// Now.
     pub now: Millis,
 }
@@ -130,7 +131,7 @@ fn build(wish: &Restore, building: &Path) -> Result<Vec<&'static str>, BackupErr
         Ok(())
     })?;
     tree.apply_batch(batch)?;
-    if wish.new_epoch {
+    if !wish.keep_epoch {
         renew_epoch(&tree).map_err(|error| BackupError::Damaged(error.to_string()))?;
     }
     tree.flush()?;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{hello, ids, with};
 use crate::support::server::{ADMIN_KEY, binary};
-use crate::support::{Server, until};
+use crate::support::{Server, Socket, until};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).env_clear().env("BELFRY_KEY", ADMIN_KEY).output().unwrap()
@@ -81,6 +81,28 @@ async fn what_was_acknowledged_before_a_backup_began_is_in_the_store_restored_fr
         ids(&admin.all("/v1/users/ada/inbox").await).contains(&"after".to_owned()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_client_that_saw_more_than_a_restored_backup_holds_is_told_to_begin_anew() {
+    let mut server = Server::start().await;
+    let (admin, home) = (server.admin(), tempfile::tempdir().unwrap());
+    admin.notify(&with(hello("ada"), json!({ "id": "in-the-backup" }))).await;
+    let file = back_up(&server, home.path().join("copies")).await;
+    for number in 0..3 {
+        admin.notify(&with(hello("ada"), json!({ "id": format!("after-{number}") }))).await;
+    }
+    let token = admin.mint("ada", &json!({})).await;
+    let (socket, before) = Socket::join(server.url(), &token, "").await;
+    drop(socket);
+    server.kill();
+    said(&run(&["restore", text(&file), "--data", text(&server.data()), "--force", "--json"]), 0);
+    server.start_again().await;
+    server.admin().notify(&hello("ada")).await;
+    let resume = format!("?epoch={}&offset={}", before["epoch"].as_str().unwrap(), before["offset"]);
+    let (_socket, after) = Socket::join(server.url(), &token, &resume).await;
+    assert_eq!(after["recovered"], false, "{after}");
+    assert_ne!(after["epoch"], before["epoch"]);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod bench;
 mod categories;
 mod channels;
 mod cli_backup;
+mod cli_user;
 mod crash;
 mod effective;
 mod email;

@@ -183,6 +183,12 @@ check "it runs as belfry" equals belfry inside stat -c %U "/proc/$(main_pid)"
 check "it holds no capability" equals 0000000000000000 inside awk '/^CapEff/{print $2}' "/proc/$(main_pid)/status"
 check "the state directory is its own alone" equals "700 belfry:belfry" mode /var/lib/belfry
 check "nothing in it is readable for others" equals "" inside find /var/lib/belfry -perm /077
+for page in belfry belfry-serve belfry-user-erase; do
+    check "the manual has a page $page" inside gzip -t "/usr/share/man/man1/$page.1.gz"
+done
+for shell in bash-completion/completions/belfry zsh/vendor-completions/_belfry fish/vendor_completions.d/belfry.fish; do
+    check "the commands are completed by $shell" inside grep -q explain "/usr/share/$shell"
+done
 check "the configuration is root's, readable for belfry alone" equals "640 root:belfry" mode /etc/belfry/belfry.toml
 
 key=

@@ -21,7 +21,7 @@ async fn put(store: &Store, number: usize) {
 }
 
 fn wish(file: PathBuf, path: PathBuf) -> Restore {
-    Restore { file, path, force: false, new_epoch: false, now: 7 }
+    Restore { file, path, force: false, keep_epoch: false, now: 7 }
 }
 
 #[tokio::test]
@@ -38,14 +38,17 @@ async fn what_is_written_while_a_copy_is_made_is_in_it_too() {
     let restored = home.path().join("restored");
     restore(&wish(file.clone(), restored.clone())).expect("a good copy");
     let again = open(&restored);
-    assert_eq!(again.epoch(), store.epoch());
+    assert_ne!(again.epoch(), store.epoch(), "who saw more than the copy has must begin anew");
     for (number, there) in [(1, true), (2, true), (3, false)] {
         let found = again.user(&person(number).id).await.expect("a good store");
         assert_eq!(found.is_some(), there, "{number}");
     }
     assert_eq!(again.verify(|_| ()).expect("a good store").damaged, 0);
-    let occupied = restore(&wish(file, restored));
+    let occupied = restore(&wish(file.clone(), restored));
     assert!(matches!(occupied, Err(RestoreError::Occupied(_))));
+    let kept = Restore { keep_epoch: true, ..wish(file, home.path().join("kept")) };
+    restore(&kept).expect("a good copy");
+    assert_eq!(open(&kept.path).epoch(), store.epoch());
 }
 
 #[tokio::test]
