@@ -47,11 +47,16 @@ pub async fn simulate(mut call: Call) -> Result<Response, Problem> {
         .zip(&simulated.decided)
         .map(|(decision, decided)| planned(decision, decided))
         .collect();
+    let supersedes = simulated.supersedes.as_ref().map(|(earlier, channels)| {
+        let channels: Vec<&str> = channels.iter().map(|channel| channel.name()).collect();
+        json!({ "notification_id": earlier, "channels": channels })
+    });
     Ok(shapes::ok(&json!({
         "at": instant(at),
         "user_id": simulated.accepted.notification.user_id,
         "plan": plan,
         "quiet_hours_overridden": simulated.accepted.quiet_hours_overridden,
+        "supersedes": supersedes,
         "rendered": rendered(&simulated),
     })))
 }

@@ -21,6 +21,7 @@ Examples:
   belfry simulate ada --priority high --category billing
   belfry simulate ada --at 2026-10-25T02:30:00+02:00
   belfry simulate ada --template workflow_failed --variables '{\"id\": \"w-1\"}'
+  belfry simulate ada --category ci --dedupe-key build-42
   belfry simulate ada --channel email --channel sms --json
 
 It needs a key with the scope publish or read (BELFRY_KEY).";
@@ -59,6 +60,15 @@ pub struct SimulateArgs {
     /// The instant at which it comes in, instead of now (RFC 3339, with its offset from UTC)
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
+    /// What repeats: it is a duplicate of an earlier one with the same
+    #[arg(long, value_name = "KEY")]
+    pub dedupe_key: Option<String>,
+    /// What replaces: it takes the place of an earlier one with the same
+    #[arg(long, value_name = "KEY")]
+    pub collapse_key: Option<String>,
+    /// What belongs together in a digest
+    #[arg(long, value_name = "KEY")]
+    pub digest_key: Option<String>,
     /// The instant before which its sender does not want it to leave
     #[arg(long, value_name = "TIME")]
     pub send_at: Option<Timestamp>,
@@ -71,6 +81,14 @@ pub struct Outcome {
     at: String,
     plan: Vec<Planned>,
     quiet_hours_overridden: bool,
+    supersedes: Option<Superseded>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Superseded {
+    notification_id: String,
+    channels: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -120,6 +138,9 @@ fn body(args: &SimulateArgs) -> Result<Value, Failure> {
         ("template", args.template.clone().map(Value::from)),
         ("variables", variables),
         ("at", args.at.map(|at| at.to_string().into())),
+        ("dedupe_key", args.dedupe_key.clone().map(Value::from)),
+        ("collapse_key", args.collapse_key.clone().map(Value::from)),
+        ("digest_key", args.digest_key.clone().map(Value::from)),
         ("send_at", args.send_at.map(|at| at.to_string().into())),
         ("channels", (!args.channels.is_empty()).then(|| json!(args.channels))),
     ];
@@ -138,6 +159,14 @@ pub fn tell(outcome: &Outcome, zone: &TimeZone) -> String {
     text.push_str(&screen::table(&rows));
     if outcome.quiet_hours_overridden {
         text.push_str("Quiet hours are overridden by its priority.\n");
+    }
+    if let Some(Superseded { notification_id, channels }) = &outcome.supersedes {
+        let channels: Vec<String> = channels.iter().map(|channel| clean(channel)).collect();
+        text.push_str(&format!(
+            "It takes the place of {} on {}.\n",
+            clean(notification_id),
+            channels.join(", ")
+        ));
     }
     text
 }
@@ -164,6 +193,7 @@ mod tests {
     fn the_plan_is_told_with_its_evidence() {
         let outcome: Outcome = serde_json::from_value(json!({
             "at": "2026-10-25T00:30:00.000Z", "quiet_hours_overridden": false, "rendered": {},
+            "supersedes": { "notification_id": "n-1", "channels": ["email", "sms"] },
             "plan": [
                 {"channel": "in_app", "decision": "send", "because": "the system default has in_app on"},
                 {"channel": "email", "decision": "deferred", "until": "2026-10-25T07:00:00.000Z", "reason": "quiet_hours",
@@ -179,6 +209,7 @@ If it came in at 2026-10-25 00:30:00.000Z
   in_app  send (the system default has in_app on)
   email   deferred until 2026-10-25 07:00:00.000Z: the person's quiet hours hold it [quiet_hours] (22:00–08:00 Europe/Paris, until 2026-10-25T07:00:00Z)
   sms     skipped: the person has no address on this channel [no_address]
+It takes the place of n-1 on email, sms.
 "
         );
     }

@@ -12,7 +12,8 @@ use crate::model::category::Category;
 use crate::model::channel::Channel;
 use crate::model::delivery::{Reason, Status};
 use crate::model::digest::Throttle;
-use crate::model::notification::{Decision, Notification, Priority, Verdict};
+use crate::model::notification::{Accepted, Decision, Notification, Priority, Verdict};
+use crate::store::outbox::Due;
 use crate::store::recent::Word;
 use crate::store::{Answer, Txn};
 
@@ -118,14 +119,23 @@ pub(super) fn supersede(
     key: Uuid,
     now: Millis,
 ) -> Answer<()> {
-    let Some(word) = notification.collapse_key.as_deref().map(Word::Collapse) else { return Ok(()) };
-    let user = &notification.user_id;
-    let earlier = txn.latest(user, word)?;
-    txn.note_latest(user, word, key, now);
-    let Some((earlier, _)) = earlier else { return Ok(()) };
-    let Some(accepted) = txn.notification(earlier)? else { return Ok(()) };
-    let due = txn.due_of(&accepted)?;
+    let earlier = superseded_by(txn, notification)?;
+    if let Some(word) = notification.collapse_key.as_deref().map(Word::Collapse) {
+        txn.note_latest(&notification.user_id, word, key, now);
+    }
+    let Some((earlier, due)) = earlier else { return Ok(()) };
     let by = format!("by {}", notification.given_id.clone().unwrap_or_else(|| key.to_string()));
-    withdraw(shared, txn, earlier, due, (Status::Skipped, Reason::Superseded, Some(by)), now)?;
-    Ok(())
+    withdraw(shared, txn, earlier.key, due, (Status::Skipped, Reason::Superseded, Some(by)), now)
+}
+
+/// The earlier notification whose place a new one takes, with what of it has not left.
+pub(super) fn superseded_by(
+    txn: &Txn<'_>,
+    notification: &Notification,
+) -> Answer<Option<(Accepted, Vec<Due>)>> {
+    let Some(word) = notification.collapse_key.as_deref().map(Word::Collapse) else { return Ok(None) };
+    let Some((earlier, _)) = txn.latest(&notification.user_id, word)? else { return Ok(None) };
+    let Some(accepted) = txn.notification(earlier)? else { return Ok(None) };
+    let due = txn.due_of(&accepted)?;
+    Ok(Some((accepted, due)))
 }

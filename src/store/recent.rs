@@ -83,7 +83,7 @@ impl Txn<'_> {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub(super) fn forget_latest(&mut self, user: &str, word: Word<'_>, key: Uuid) -> Result<(), StoreError> {
+    pub fn forget_latest(&mut self, user: &str, word: Word<'_>, key: Uuid) -> Result<(), StoreError> {
         if self.latest(user, word)?.is_some_and(|(latest, _)| latest == key) {
             self.remove_short(keys::recent(user, word));
         }

@@ -6,8 +6,9 @@ use std::ops::Bound;
 
 use super::chunks;
 use super::codec::{Record, encode};
-use super::error::StoreError;
+use super::error::{Answer, StoreError};
 use super::heads::{Heads, Line};
+use super::open::Store;
 use super::rollups::Tally;
 use super::view::{Read, View, last};
 
@@ -120,6 +121,24 @@ impl<'a> Txn<'a> {
     /// Removes a record that is known to be short, without looking.
     pub(super) fn remove_short(&mut self, key: Vec<u8>) {
         self.own.insert(key, None);
+    }
+}
+
+impl Store {
+    /// Runs `work` as if it were to write, and lets go of what it changes: nothing of it is stored, and nothing that was
+    /// to follow happens. The writer is not asked.
+    ///
+    /// # Errors
+    /// What `work` gives.
+    pub async fn imagine<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Txn<'_>) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        let work = move |view: &View<'_>| {
+            let (heads, group) = (Heads::default(), Changes::new());
+            work(&mut Txn::new(view.0, &heads, &group))
+        };
+        self.read(work).await
     }
 }
 

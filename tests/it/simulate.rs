@@ -100,6 +100,84 @@ async fn nothing_is_written_and_nothing_is_sent() {
     assert_eq!(admin.get("/v1/captured").await.is(200)["data"], json!([]));
 }
 
+fn keyed(fields: Value) -> Value {
+    with(with(hello("ada"), json!({ "category": "ci" })), fields)
+}
+
+#[tokio::test]
+async fn a_repeat_is_foreseen_with_what_it_repeats_and_asking_repeats_nothing() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    admin.person("ada").await;
+    let build = keyed(json!({ "dedupe_key": "build-42" }));
+    for _ in 0..2 {
+        let outcome = simulate(&admin, &build).await;
+        assert_eq!(of(&outcome, "email")["decision"], "send", "what was only asked is no first");
+    }
+    let first = admin.notify(&with(build.clone(), json!({ "id": "first" }))).await;
+    let outcome = simulate(&admin, &build).await;
+    let expected = |channel: &str| json!({ "channel": channel, "decision": "skipped", "reason": "duplicate", "because": "the same dedupe_key as first" });
+    for channel in ["in_app", "email"] {
+        assert_eq!(*of(&outcome, channel), expected(channel));
+    }
+    let (before, late) = ("2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z");
+    for at in [before, late] {
+        let outcome = simulate(&admin, &with(build.clone(), json!({ "at": at }))).await;
+        assert_eq!(of(&outcome, "email")["decision"], "send", "{at}");
+    }
+    // What is foreseen is what happens.
+    let second = admin.notify(&build).await;
+    let standing = admin.standing(second["notification_id"].as_str().unwrap(), "email").await;
+    assert_eq!(standing["reason"], "duplicate", "{first}");
+}
+
+#[tokio::test]
+async fn a_rate_that_is_used_up_is_foreseen_and_asking_uses_none_of_it() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    admin.person("ada").await;
+    let throttle = json!({ "throttle": { "max": 2, "per_seconds": 3600 } });
+    admin.put("/v1/categories/ci", &throttle).await.is(201);
+    for _ in 0..2 {
+        for _ in 0..3 {
+            assert_eq!(of(&simulate(&admin, &keyed(json!({}))).await, "email")["decision"], "send");
+        }
+        admin.notify(&keyed(json!({}))).await;
+    }
+    let outcome = simulate(&admin, &keyed(json!({}))).await;
+    let expected = json!({ "channel": "email", "decision": "skipped", "reason": "throttled",
+        "because": "more than 2 of ci in 3600 s" });
+    assert_eq!(*of(&outcome, "email"), expected);
+    assert_eq!(of(&outcome, "in_app")["decision"], "send");
+    let urgent = simulate(&admin, &keyed(json!({ "priority": "critical" }))).await;
+    assert_eq!(of(&urgent, "email")["decision"], "send");
+    let (said, _) = belfry(&server, &["simulate", "ada", "--category", "ci"]);
+    assert!(said.contains("[throttled] (more than 2 of ci in 3600 s)"), "{said}");
+}
+
+#[tokio::test]
+async fn a_digest_that_gathers_and_what_would_be_replaced_are_foreseen() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    admin.person("ada").await;
+    let digest = json!({ "digest": { "mode": "fixed", "window_seconds": 3600 } });
+    admin.put("/v1/categories/ci", &digest).await.is(201);
+    let build = keyed(json!({ "collapse_key": "build" }));
+    let older = admin.notify(&with(build.clone(), json!({ "id": "older" }))).await;
+    let closes = older["channels_pending"].as_array().unwrap();
+    assert_eq!(*closes, [json!("email")], "{older}");
+    let opened = admin.standing("older", "email").await["not_before"].clone();
+    let outcome = simulate(&admin, &build).await;
+    let email = of(&outcome, "email");
+    assert_eq!((&email["reason"], &email["until"]), (&json!("batched"), &opened), "{email}");
+    assert_eq!(outcome["supersedes"], json!({ "notification_id": "older", "channels": ["email"] }));
+    // By then it has left, and another digest begins.
+    let outcome = simulate(&admin, &with(build, json!({ "at": "2099-01-01T00:00:00Z" }))).await;
+    assert_eq!(of(&outcome, "email")["until"], "2099-01-01T01:00:00.000Z");
+    assert_eq!(outcome["supersedes"], Value::Null);
+    assert_eq!(admin.standing("older", "email").await["status"], "batched");
+}
+
 #[tokio::test]
 async fn what_cannot_be_imagined_is_named() {
     let server = Server::start().await;

@@ -32,7 +32,7 @@ fn notifications() -> Vec<Operation> {
             .gives(202, "NotificationResult", "It is on disk, and on its way.")
             .gives(200, "NotificationResult", "It has settled on every channel."),
         op("post", "/v1/notifications/simulate", tag, Key("publish"), "Ask what would become of a notification")
-            .about("Nothing is written and nothing is sent. A key with the scope `read` may ask too.")
+            .about("Nothing is written and nothing is sent. What the person was sent lately counts: repeats by `dedupe_key`, rates, digests that gather. A key with the scope `read` may ask too.")
             .takes("SimulationInput")
             .example(json!({
                 "user_id": "ada", "type": "build_finished", "title": "Build 42 is done", "message": "All green.",

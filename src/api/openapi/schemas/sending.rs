@@ -150,7 +150,7 @@ pub(super) fn schemas() -> Schemas {
         (
             "Simulation",
             object(
-                &["at", "user_id", "plan", "quiet_hours_overridden", "rendered"],
+                &["at", "user_id", "plan", "quiet_hours_overridden", "supersedes", "rendered"],
                 json!({
                     "at": instant("When it would come in."), "user_id": text("The person."),
                     "plan": list(object(&["channel", "decision"], json!({
@@ -158,6 +158,10 @@ pub(super) fn schemas() -> Schemas {
                         "until": instant("Until when."), "reason": schema("Reason"), "because": text("The evidence, in words."),
                     }))),
                     "quiet_hours_overridden": flag("Whether it goes out in quiet hours because of its priority."),
+                    "supersedes": { "anyOf": [{ "type": "null" }, object(&["notification_id", "channels"], json!({
+                        "notification_id": text("The earlier notification with its `collapse_key`."),
+                        "channels": list(schema("Channel")),
+                    }))], "description": "What would not be sent any more, since this takes its place." },
                     "rendered": { "type": "object", "description": "What it says in the inbox and on each channel." },
                 }),
             ),
