@@ -61,6 +61,13 @@ pub struct ChannelLabels {
     channel: &'static str,
 }
 
+/// A provider of a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ProviderLabels {
+    channel: &'static str,
+    provider: &'static str,
+}
+
 /// How a call to an endpoint ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EndpointCallLabels {
@@ -90,6 +97,10 @@ pub struct Readings {
     pub store_writable: bool,
     /// Seconds since the start.
     pub uptime_seconds: u64,
+    /// Deliveries that wait on each channel, in the order of [`Channel::ALL`].
+    pub queued: [u64; 5],
+    /// Events that wait for endpoints.
+    pub endpoint_events_queued: u64,
 }
 
 /// The metrics of one process.
@@ -99,6 +110,8 @@ pub struct Metrics {
     deliveries: Deliveries,
     attempt_seconds: Family<ChannelLabels, Histogram>,
     circuits: Family<ChannelLabels, Gauge>,
+    provider_circuits: Family<ProviderLabels, Gauge>,
+    endpoint_circuits: Gauge,
     requests: Family<RequestLabels, Counter>,
     endpoint_calls: Family<EndpointCallLabels, Counter>,
     endpoint_call_seconds: Histogram,
@@ -111,6 +124,8 @@ pub struct Metrics {
     store_writable: Gauge,
     backed_up: Gauge,
     uptime: Gauge,
+    queued: Family<ChannelLabels, Gauge>,
+    endpoint_events_queued: Gauge,
 }
 
 impl Default for Metrics {
@@ -131,6 +146,8 @@ impl Metrics {
             deliveries: Deliveries::new(),
             attempt_seconds,
             circuits: Family::default(),
+            provider_circuits: Family::default(),
+            endpoint_circuits: Gauge::default(),
             requests: Family::default(),
             endpoint_calls: Family::default(),
             endpoint_call_seconds: Histogram::new(exponential_buckets(0.001, 4.0, 8)),
@@ -143,6 +160,8 @@ impl Metrics {
             store_writable: Gauge::default(),
             backed_up: Gauge::default(),
             uptime: Gauge::default(),
+            queued: Family::default(),
+            endpoint_events_queued: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -164,8 +183,18 @@ impl Metrics {
         );
         registry.register(
             "circuit_open",
-            "1 while the provider of a channel does not answer and is left alone",
+            "1 while no provider of a channel answers and all of them are left alone",
             self.circuits.clone(),
+        );
+        registry.register(
+            "provider_circuit_open",
+            "1 while a provider does not answer and is left alone",
+            self.provider_circuits.clone(),
+        );
+        registry.register(
+            "endpoint_circuits_open",
+            "Endpoints that do not answer and are left alone for a while",
+            self.endpoint_circuits.clone(),
         );
         registry.register("http_requests", "Requests answered, by method and status", self.requests.clone());
         registry.register(
@@ -205,6 +234,16 @@ impl Metrics {
             Unit::Seconds,
             self.backed_up.clone(),
         );
+        registry.register(
+            "queued",
+            "Deliveries that are due or wait for their time, by channel",
+            self.queued.clone(),
+        );
+        registry.register(
+            "endpoint_events_queued",
+            "Events that wait for their endpoints",
+            self.endpoint_events_queued.clone(),
+        );
         registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, self.uptime.clone());
     }
 
@@ -223,7 +262,18 @@ impl Metrics {
         self.attempt_seconds.get_or_create(&ChannelLabels { channel: channel.name() }).observe(seconds);
     }
 
-    /// The provider of a channel is left alone from now on, or no more.
+    /// A provider of a channel is left alone from now on, or no more.
+    pub fn provider_circuit(&self, channel: Channel, provider: &'static str, open: bool) {
+        let labels = ProviderLabels { channel: channel.name(), provider };
+        self.provider_circuits.get_or_create(&labels).set(i64::from(open));
+    }
+
+    /// So many endpoints are left alone.
+    pub fn endpoint_circuits(&self, open: usize) {
+        self.endpoint_circuits.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    /// All providers of a channel are left alone from now on, or no more.
     pub fn circuit(&self, channel: Channel, open: bool) {
         self.circuits.get_or_create(&ChannelLabels { channel: channel.name() }).set(i64::from(open));
     }
@@ -262,6 +312,10 @@ impl Metrics {
         self.store_groups.inc_by(readings.store_groups.saturating_sub(self.store_groups.get()));
         self.store_writable.set(i64::from(readings.store_writable));
         self.uptime.set(signed(readings.uptime_seconds));
+        for (channel, count) in Channel::ALL.into_iter().zip(readings.queued) {
+            self.queued.get_or_create(&ChannelLabels { channel: channel.name() }).set(signed(count));
+        }
+        self.endpoint_events_queued.set(signed(readings.endpoint_events_queued));
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing into a String cannot fail");
         text

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use belfry::channel::Ways;
 use belfry::channel::email::{Email, Options, Tls};
+use belfry::channel::{NoCircuits, Ways};
 use belfry::model::channel::Channel;
 use belfry::model::delivery::{Outcome, Reason};
 use belfry::model::message::Message;
@@ -143,7 +143,7 @@ fn header<'m>(mail: &'m Value, name: &str) -> &'m str {
 async fn a_mail_goes_out_over_starttls_with_a_login_and_the_servers_words_come_back() {
     let server = Server::start(&[]);
     let ways = Ways { email: Some(server.email()), ..Ways::default() };
-    let words = sent(ways.send(Channel::Email, &to("alice")).await);
+    let words = sent(ways.send(Channel::Email, &to("alice"), &NoCircuits).await);
     assert_eq!(words, "250 2.0.0 Stored as number 1");
     let mails = server.mails();
     assert_eq!(mails.len(), 1);

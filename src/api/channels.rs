@@ -9,6 +9,7 @@ use super::problem::Problem;
 use super::shapes;
 use crate::access::Scope;
 use crate::engine::lanes::Health;
+use crate::engine::providers::ProviderHealth;
 use crate::engine::report::instant;
 use crate::model::channel::{Channel, Mode};
 use crate::model::delivery::{Outcome, Reason};
@@ -27,9 +28,38 @@ fn state(health: &Health) -> &'static str {
     match health {
         Health { mode: Mode::Off, .. } => "disabled",
         Health { opened_at: Some(_), .. } => "open",
-        Health { failures: 1.., .. } => "degraded",
+        Health { refused: true, .. } => "degraded",
+        Health { providers, .. } if providers.iter().any(|provider| provider.failures > 0) => "degraded",
         Health { .. } => "ok",
     }
+}
+
+fn reason(health: &Health) -> Option<Reason> {
+    match health {
+        Health { opened_at: Some(_), .. } => Some(Reason::CircuitOpen),
+        Health { refused: true, .. } => Some(Reason::ProviderRejected),
+        Health { .. } => None,
+    }
+}
+
+fn provider_state(provider: &ProviderHealth) -> &'static str {
+    match provider {
+        ProviderHealth { opened_at: Some(_), .. } => "open",
+        ProviderHealth { failures: 1.., .. } => "degraded",
+        ProviderHealth { .. } => "ok",
+    }
+}
+
+fn provider_shape(provider: &ProviderHealth) -> Value {
+    json!({
+        "name": provider.name,
+        "state": provider_state(provider),
+        "failures": provider.failures,
+        "last_error": provider.last_error.as_ref().map(|(_, error)| error),
+        "last_error_at": shapes::maybe_instant(provider.last_error.as_ref().map(|(at, _)| *at)),
+        "last_success_at": shapes::maybe_instant(provider.last_success_at),
+        "opened_at": shapes::maybe_instant(provider.opened_at),
+    })
 }
 
 fn shape(health: &Health) -> Value {
@@ -37,11 +67,12 @@ fn shape(health: &Health) -> Value {
         "channel": health.channel.name(),
         "mode": mode(health.mode),
         "state": state(health),
-        "reason": health.opened_at.map(|_| Reason::CircuitOpen.name()),
-        "provider": health.providers.first(),
-        "providers": health.providers,
+        "reason": reason(health).map(Reason::name),
+        "provider": health.providers.first().map(|provider| provider.name),
+        "providers": health.providers.iter().map(provider_shape).collect::<Vec<_>>(),
+        "queued": health.queued,
         "in_flight": health.in_flight,
-        "failures": health.failures,
+        "failures": health.providers.iter().map(|provider| provider.failures).max().unwrap_or(0),
         "last_error": health.last_error.as_ref().map(|(_, error)| error),
         "last_error_at": shapes::maybe_instant(health.last_error.as_ref().map(|(at, _)| *at)),
         "last_success_at": shapes::maybe_instant(health.last_success_at),
@@ -53,7 +84,17 @@ fn shape(health: &Health) -> Value {
 pub async fn list(call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
     let data: Vec<Value> = call.api.engine.channels().iter().map(shape).collect();
-    Ok(shapes::ok(&json!({ "data": data, "next_cursor": null })))
+    let endpoints = call.api.engine.endpoint_figures();
+    Ok(shapes::ok(&json!({
+        "data": data,
+        "next_cursor": null,
+        "endpoints": {
+            "total": endpoints.total,
+            "disabled": endpoints.disabled,
+            "open": endpoints.open,
+            "queued": endpoints.queued,
+        },
+    })))
 }
 
 /// `POST /v1/channels/{channel}/test`: sends a message now, and says what happened step by step.

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::shapes;
 use crate::access::Scope;
 use crate::channel::webhook::sign;
+use crate::clock::Millis;
 use crate::engine::endpoints::manage::{Change, EndpointError, NewEndpoint};
 use crate::engine::report::instant;
 use crate::model::endpoint::{Endpoint, EndpointAttempt, EventKind, Interest};
@@ -21,7 +22,17 @@ const DESCRIPTION_CHARS_MAX: usize = 256;
 /// What stands for every event.
 const EVERY: &str = "*";
 
-fn shape(endpoint: &Endpoint) -> Value {
+fn state(endpoint: &Endpoint, opened_at: Option<Millis>) -> &'static str {
+    match endpoint {
+        Endpoint { disabled: Some(_), .. } => "disabled",
+        Endpoint { .. } if opened_at.is_some() => "open",
+        Endpoint { failing_since: Some(_), .. } => "degraded",
+        Endpoint { .. } => "ok",
+    }
+}
+
+fn shape(call: &Call, endpoint: &Endpoint) -> Value {
+    let opened_at = call.api.engine.endpoint_opened_at(endpoint.id);
     let events = match &endpoint.events {
         Interest::All => vec![EVERY],
         Interest::Some(kinds) => kinds.iter().map(|kind| kind.name()).collect(),
@@ -32,6 +43,8 @@ fn shape(endpoint: &Endpoint) -> Value {
         "events": events,
         "user_id": endpoint.user_id,
         "description": endpoint.description,
+        "state": state(endpoint, opened_at),
+        "opened_at": shapes::maybe_instant(opened_at),
         "disabled": endpoint.disabled.is_some(),
         "disabled_reason": endpoint.disabled.map(|(_, because)| because.name()),
         "disabled_at": shapes::maybe_instant(endpoint.disabled.map(|(at, _)| at)),
@@ -42,8 +55,8 @@ fn shape(endpoint: &Endpoint) -> Value {
     })
 }
 
-fn with_secret(endpoint: &Endpoint, secret: &[u8]) -> Value {
-    let mut body = shape(endpoint);
+fn with_secret(call: &Call, endpoint: &Endpoint, secret: &[u8]) -> Value {
+    let mut body = shape(call, endpoint);
     body["secret"] = json!(sign::show(secret));
     body
 }
@@ -133,7 +146,7 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
     let more = all.len() > page.limit;
     all.truncate(page.limit);
     let next = all.last().filter(|_| more).map(|endpoint| endpoint.id.to_string());
-    let data: Vec<Value> = all.iter().map(|endpoint| shape(endpoint)).collect();
+    let data: Vec<Value> = all.iter().map(|endpoint| shape(&call, endpoint)).collect();
     Ok(shapes::ok(&json!({ "data": data, "next_cursor": next })))
 }
 
@@ -161,14 +174,14 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
         EndpointError::TooMany => Problem::conflict(error.to_string()),
         EndpointError::Store(error) => error.into(),
     })?;
-    Ok(shapes::json_response(StatusCode::CREATED, &with_secret(&endpoint, &secret)))
+    Ok(shapes::json_response(StatusCode::CREATED, &with_secret(&call, &endpoint, &secret)))
 }
 
 /// `GET /{id}`.
 pub async fn show(call: Call, id: &str) -> Result<Response, Problem> {
     let id = known(&call, id)?;
     let endpoint = call.api.engine.endpoint(id).ok_or_else(missing)?;
-    Ok(shapes::ok(&shape(&endpoint)))
+    Ok(shapes::ok(&shape(&call, &endpoint)))
 }
 
 /// `PATCH /{id}`.
@@ -185,7 +198,7 @@ pub async fn patch(mut call: Call, id: &str) -> Result<Response, Problem> {
     };
     let change = fields.finish(change)?;
     let endpoint = call.api.engine.change_endpoint(id, change).await?.ok_or_else(missing)?;
-    Ok(shapes::ok(&shape(&endpoint)))
+    Ok(shapes::ok(&shape(&call, &endpoint)))
 }
 
 /// `DELETE /{id}`.
@@ -211,7 +224,7 @@ pub async fn attempts(call: Call, id: &str) -> Result<Response, Problem> {
 pub async fn rotate(call: Call, id: &str) -> Result<Response, Problem> {
     let id = known(&call, id)?;
     let (endpoint, secret) = call.api.engine.rotate_endpoint(id).await?.ok_or_else(missing)?;
-    Ok(shapes::ok(&with_secret(&endpoint, &secret)))
+    Ok(shapes::ok(&with_secret(&call, &endpoint, &secret)))
 }
 
 /// `POST /{id}/test`.

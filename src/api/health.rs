@@ -11,7 +11,9 @@ use super::call::Call;
 use super::problem::Problem;
 use super::{Api, shapes};
 use crate::clock::rfc3339;
+use crate::engine::lanes::Health;
 use crate::metrics::Readings;
+use crate::model::channel::Channel;
 
 /// `GET /healthz`: the process answers.
 pub async fn alive(call: Call) -> Result<Response, Problem> {
@@ -30,13 +32,10 @@ pub async fn ready(call: Call) -> Result<Response, Problem> {
         reasons.push("the server is stopping".to_owned());
     }
     let channels = call.api.engine.channels();
-    let alone = channels.iter().filter(|health| health.opened_at.is_some());
-    let alone =
-        alone.map(|health| format!("circuit_open: the provider of {} does not answer", health.channel));
     let failed = call.api.engine.backups().failed.map(|(at, _)| {
         format!("backup_failed: the nightly backup failed at {}; the log says why", rfc3339(at))
     });
-    let lesser: Vec<String> = alone.chain(failed).collect();
+    let lesser: Vec<String> = channels.iter().flat_map(troubles).chain(failed).collect();
     let (status, word) = if reasons.is_empty() {
         // It takes notifications all the same, and keeps them.
         (StatusCode::OK, if lesser.is_empty() { "ready" } else { "degraded" })
@@ -53,6 +52,27 @@ pub async fn ready(call: Call) -> Result<Response, Problem> {
     Ok(shapes::json_response(status, &body))
 }
 
+/// What of a channel wants an operator's eye.
+fn troubles(health: &Health) -> Vec<String> {
+    let channel = health.channel;
+    let open = health.providers.iter().filter(|provider| provider.opened_at.is_some());
+    let mut troubles: Vec<String> = match health.opened_at {
+        Some(_) => vec![format!("circuit_open: the provider of {channel} does not answer")],
+        None => open
+            .map(|provider| {
+                format!(
+                    "circuit_open: the provider {} of {channel} does not answer; others take over",
+                    provider.name
+                )
+            })
+            .collect(),
+    };
+    if health.refused {
+        troubles.push(format!("provider_rejected: messages of {channel} are refused; see its last error"));
+    }
+    troubles
+}
+
 /// `GET /metrics`: the text that Prometheus reads.
 pub async fn metrics(call: Call) -> Result<Response, Problem> {
     let store = call.api.engine.store();
@@ -64,6 +84,8 @@ pub async fn metrics(call: Call) -> Result<Response, Problem> {
         store_groups: store.figures().groups.load(Ordering::Relaxed),
         store_writable: store.broken().is_none(),
         uptime_seconds: uptime(&call.api),
+        queued: Channel::ALL.map(|channel| store.backlog().of_channel(channel)),
+        endpoint_events_queued: store.backlog().of_endpoints(),
     };
     let open = call.header("accept").is_some_and(|accept| accept.contains("application/openmetrics-text"));
     let (text, kind) = if open {

@@ -25,12 +25,53 @@ pub struct Ways {
     pub sms: Option<sms::Sms>,
 }
 
+/// What a provider made of a message that it was handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered<'a> {
+    /// It took it.
+    Took,
+    /// It was there, and did not take it, in these words.
+    Refused(&'a str),
+    /// It was not there, or does not know us: that says nothing about the message.
+    NotThere(&'a str),
+}
+
+/// Who knows which of a channel's providers may be asked now. A channel with several asks before each call, and passes
+/// over those that are left alone.
+pub trait Circuits: Sync {
+    /// Whether `provider` may be asked; it counts as asked then.
+    fn may_ask(&self, provider: &'static str) -> bool;
+    /// Told what came of a call.
+    fn heard(&self, provider: &'static str, answered: Answered<'_>);
+}
+
+/// Every provider may be asked, every time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCircuits;
+
+impl Circuits for NoCircuits {
+    fn may_ask(&self, _: &'static str) -> bool {
+        true
+    }
+
+    fn heard(&self, _: &'static str, _: Answered<'_>) {}
+}
+
 impl Ways {
+    /// Who takes the messages of a channel, the first to be asked first.
+    pub fn providers(&self, channel: Channel) -> Vec<&'static str> {
+        match channel {
+            Channel::Sms => self.sms.as_ref().map(sms::Sms::providers).unwrap_or_default(),
+            Channel::Email if self.email.is_some() => vec!["smtp"],
+            Channel::Email | Channel::InApp | Channel::BrowserPush | Channel::Webhook => Vec::new(),
+        }
+    }
+
     /// One attempt to send `message` on `channel`. It ends by itself within the channel's own time limit.
     ///
     /// A channel that is not configured is skipped with `channel_disabled`. So is `in_app`, which needs no sending:
     /// a notification is in the inbox from the moment it is accepted.
-    pub async fn send(&self, channel: Channel, message: &Message) -> Outcome {
+    pub async fn send(&self, channel: Channel, message: &Message, circuits: &dyn Circuits) -> Outcome {
         const OFF: Outcome = Outcome::Skipped { reason: Reason::ChannelDisabled };
         match channel {
             Channel::Email => match &self.email {
@@ -38,7 +79,7 @@ impl Ways {
                 None => OFF,
             },
             Channel::Sms => match &self.sms {
-                Some(sms) => sms.send(message).await,
+                Some(sms) => sms.send(message, circuits).await,
                 None => OFF,
             },
             Channel::InApp | Channel::BrowserPush | Channel::Webhook => OFF,
@@ -84,7 +125,7 @@ mod tests {
     async fn a_channel_that_is_not_configured_is_skipped_and_says_so() {
         let message = message();
         for channel in Channel::ALL {
-            let outcome = Ways::default().send(channel, &message).await;
+            let outcome = Ways::default().send(channel, &message, &NoCircuits).await;
             assert_eq!(outcome, Outcome::Skipped { reason: Reason::ChannelDisabled }, "{channel}");
         }
     }
@@ -93,7 +134,7 @@ mod tests {
     fn an_attempt_may_run_on_any_thread() {
         fn on_any_thread<T: Send>(_: &T) {}
         let (ways, message) = (Ways::default(), message());
-        on_any_thread(&ways.send(Channel::Email, &message));
+        on_any_thread(&ways.send(Channel::Email, &message, &NoCircuits));
         on_any_thread(&ways.close());
         on_any_thread(&std::sync::Arc::new(ways));
     }

@@ -99,14 +99,13 @@ impl Engine {
         let started = std::time::Instant::now();
         let to = message.to.clone();
         let (outcome, capture) = match rules.modes.of(channel) {
-            Mode::Live if channel == Channel::Webhook => (self.send_to_own(&message).await, None),
+            Mode::Live if channel == Channel::Webhook => {
+                (self.note(channel, self.send_to_own(&message, due, rules).await), None)
+            }
             Mode::Live if channel == Channel::BrowserPush => {
-                (self.push(&message, about, due, rules).await, None)
+                (self.note(channel, self.push(&message, about, due, rules).await), None)
             }
-            Mode::Live => {
-                let outcome = self.shared.ways.load_full().send(channel, &message).await;
-                (self.heard(channel, outcome, rules), None)
-            }
+            Mode::Live => (self.hand_over(channel, &message, rules, false).await, None),
             Mode::Capture => {
                 let now = self.now();
                 let capture = Capture { id: new_id(now), at: now, channel, message };

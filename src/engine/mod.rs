@@ -20,6 +20,7 @@ pub mod lanes;
 mod night;
 pub mod plan;
 pub mod preferences;
+pub mod providers;
 mod push;
 pub mod push_keys;
 pub mod receipt;
@@ -209,6 +210,7 @@ impl Engine {
     /// An engine over those parts. Nothing is sent before [`dispatch`]'s loop runs.
     pub fn new(parts: Parts) -> Engine {
         let run = new_id(parts.clock.now());
+        let lanes = lanes::Lanes::new(&parts.ways);
         Engine {
             shared: Arc::new(Shared {
                 store: parts.store,
@@ -225,7 +227,7 @@ impl Engine {
                 wake: Notify::new(),
                 waiting: Waiting::default(),
                 leases: dispatch::Leases::default(),
-                lanes: lanes::Lanes::default(),
+                lanes,
                 crowd: crowd::Crowd::default(),
                 backups: Mutex::default(),
                 turns: AtomicU64::new(1),
@@ -238,6 +240,7 @@ impl Engine {
     /// Goes on by other rules from here, as after a changed configuration.
     pub fn reconfigure(&self, rules: Rules, ways: Ways) {
         self.shared.rules.store(Arc::new(rules));
+        self.shared.lanes.follow(&ways);
         self.shared.ways.store(Arc::new(ways));
         self.shared.wake.notify_one();
     }

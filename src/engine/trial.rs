@@ -43,12 +43,11 @@ impl Engine {
         let mut steps = vec![(started.elapsed(), "composed", message.delivery_id.clone())];
         let outcome = match mode {
             Mode::Live => {
-                let ways = self.shared.ways.load_full();
                 steps.push((started.elapsed(), "handed to the provider", format!("to {to}")));
-                let sent = tokio::time::timeout(TRIAL_WAIT, ways.send(channel, &message)).await;
+                let sent =
+                    tokio::time::timeout(TRIAL_WAIT, self.hand_over(channel, &message, &rules, true)).await;
                 let error = format!("no answer within {} s", TRIAL_WAIT.as_secs());
-                let outcome = sent.unwrap_or(Outcome::Down { error, probe_at: None });
-                self.heard(channel, outcome, &rules)
+                sent.unwrap_or(Outcome::Down { error, probe_at: None })
             }
             Mode::Capture => Outcome::Sent { detail: "not sent: the channel is in capture mode".to_owned() },
             Mode::Off => Outcome::Skipped { reason: Reason::ChannelDisabled },

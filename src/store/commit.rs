@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
+use super::backlog::{Backlog, Shift};
 use super::error::StoreError;
 use super::heads::Heads;
 use super::keys;
@@ -94,6 +95,8 @@ pub struct WriterFigures {
     pub flush_micros: AtomicU64,
     /// Groups that are durable since the store was made.
     pub durable: AtomicU64,
+    /// How much waits to be delivered.
+    pub backlog: Backlog,
 }
 
 /// The way to the writer thread.
@@ -112,11 +115,13 @@ impl Writer {
         tree: sled::Tree,
         log: File,
         groups: u64,
+        backlog: Backlog,
         ashore: Ashore,
     ) -> (Writer, impl FnOnce() + Send + 'static) {
         let (jobs, waiting) = queue(WAITING_LEN_MAX);
-        let writer = Writer { jobs, broken: Arc::default(), figures: Arc::default(), tap: Arc::default() };
-        writer.figures.durable.store(groups, Ordering::Release);
+        let figures = Arc::new(WriterFigures { backlog, ..WriterFigures::default() });
+        figures.durable.store(groups, Ordering::Release);
+        let writer = Writer { jobs, broken: Arc::default(), figures, tap: Arc::default() };
         let (broken, figures, tap) = (writer.broken.clone(), writer.figures.clone(), writer.tap.clone());
         (writer, move || write_groups(waiting, &tree, &log, &broken, &figures, &tap, &ashore))
     }
@@ -214,6 +219,11 @@ fn write_group(
     if group.is_empty() {
         return Ok(());
     }
+    let shift = Shift::of(&group, tree).map_err(|error| {
+        let error = StoreError::from(error);
+        give_up(broken, &error);
+        error
+    })?;
     let mut batch = sled::Batch::default();
     // The store knows how many groups it holds, so that one that has lost its end can be told, see `open`.
     let number = figures.durable.load(Ordering::Relaxed) + 1;
@@ -241,6 +251,7 @@ fn write_group(
         .fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     if durable.is_ok() {
         figures.durable.store(number, Ordering::Release);
+        figures.backlog.add(&shift);
     }
     durable.map_err(|error| {
         // After a failed flush nobody can say what reached the disk: take nothing more until the store is reopened.

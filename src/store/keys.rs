@@ -34,6 +34,7 @@
 //! | `p` | user id | the browsers that the person allowed to show notifications |
 //! | `P` | hash of an endpoint | whose browser it is |
 //! | `O` | notification key | which browsers are done with it, while it is tried again on others |
+//! | `e` | notification key, or that of several together | which of the person's own endpoints are done with it, while it is tried again on others |
 //! | `o` | hash of a user id | where the offsets of somebody who was erased ended |
 //! | `E` | endpoint id (UUIDv7) | an outbound webhook |
 //! | `V` | endpoint, notification, event id | an event that waits for its endpoint; together the order of one notification |
@@ -87,6 +88,7 @@ pub(super) const TRIMMED: u8 = b'f';
 pub(super) const PUSH_SUBSCRIPTIONS: u8 = b'p';
 pub(super) const PUSH_ENDPOINT: u8 = b'P';
 pub(super) const PUSHED: u8 = b'O';
+pub(super) const OWN_CALLS: u8 = b'e';
 pub(super) const MINUTE: u8 = b'1';
 pub(super) const HOUR: u8 = b'2';
 pub(super) const OFFSET_FLOOR: u8 = b'o';

@@ -8,6 +8,7 @@
 //! Nothing outside this module spells a key or a byte of what is stored.
 
 pub mod attempts;
+pub mod backlog;
 pub mod backup;
 pub mod batches;
 pub mod captures;
@@ -32,6 +33,7 @@ pub mod nightly;
 pub mod notifications;
 mod open;
 pub mod outbox;
+pub mod own_calls;
 pub mod participants;
 mod policies;
 pub mod push_subscriptions;

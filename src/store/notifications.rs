@@ -177,6 +177,7 @@ impl Txn<'_> {
             self.forget_latest(&n.user_id, word, key)?;
         }
         self.put_pushed(key, &Vec::new())?;
+        self.put_own_calls(key, &Vec::new())?;
         if let Some(id) = &accepted.notification.given_id {
             self.remove_short(keys::named(keys::GIVEN_ID, id.as_bytes()));
         }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::backlog::Backlog;
 use super::codec::{Record, decode, encode};
 use super::commit::{Writer, WriterFigures};
 use super::error::StoreError;
@@ -190,7 +191,8 @@ impl Store {
         if known != Some(marked) {
             write_marker(&options.path, marked)?;
         }
-        let (writer, run) = Writer::new((*tree).clone(), log, groups, supervisor.ashore());
+        let backlog = Backlog::count(&tree).map_err(unreadable)?;
+        let (writer, run) = Writer::new((*tree).clone(), log, groups, backlog, supervisor.ashore());
         supervisor.thread("store-writer", run).map_err(OpenError::Thread)?;
         Ok(Store {
             tree,
@@ -286,6 +288,11 @@ impl Store {
     /// What the writer has done so far.
     pub fn figures(&self) -> &WriterFigures {
         &self.writer.figures
+    }
+
+    /// How much waits to be delivered.
+    pub fn backlog(&self) -> &Backlog {
+        &self.writer.figures.backlog
     }
 
     /// The bytes that it takes on the disk. Looks at the files: not for a hot path.

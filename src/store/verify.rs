@@ -11,8 +11,8 @@ use super::user_record::UserV2;
 use super::view::{Read, View};
 use super::{
     attempts, batches, captures, categories, history, holds, hooks, idempotency, inbox, keyring, keys,
-    notifications, participants, push_subscriptions, recent, rollups, schedules, sends, suppressions,
-    templates, topics,
+    notifications, own_calls, participants, push_subscriptions, recent, rollups, schedules, sends,
+    suppressions, templates, topics,
 };
 use crate::store::Store;
 
@@ -117,6 +117,7 @@ fn check(view: &View<'_>, key: &[u8], stored: &[u8]) -> Option<Checked> {
         }
         keys::PUSH_ENDPOINT => ("push endpoint", as_one::<push_subscriptions::OwnerV1> as _),
         keys::PUSHED => ("push under way", as_one::<push_subscriptions::PushedV1> as _),
+        keys::OWN_CALLS => ("call under way to own endpoints", as_one::<own_calls::OwnCallsV1> as _),
         keys::HOOK => ("hook", as_one::<hooks::HookV1> as _),
         keys::ENDPOINT => ("endpoint", as_one::<EndpointV1> as _),
         keys::ENDPOINT_WAITING => ("waiting event of an endpoint", as_one::<EndpointEventV1> as _),

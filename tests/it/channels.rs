@@ -9,14 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::client::{hello, with};
 use crate::support::{Client, MailServer, Receiver, Server, until};
 
-async fn channel(admin: &Client, name: &str) -> Value {
-    let listed = admin.get("/v1/channels").await.is(200);
-    listed["data"].as_array().unwrap().iter().find(|one| one["channel"] == name).unwrap().clone()
-}
-
 async fn state(admin: &Client, name: &str, wanted: &str) -> Value {
     until(&format!("{name} to be {wanted}"), || async {
-        Some(channel(admin, name).await).filter(|health| health["state"] == wanted)
+        Some(admin.channel(name).await).filter(|health| health["state"] == wanted)
     })
     .await
 }
@@ -52,7 +47,7 @@ async fn a_dead_mail_server_is_left_alone_and_everything_arrives_when_it_is_back
     let later = admin.notify(&with(hello("ada"), json!({ "channels": ["in_app", "email"] }))).await;
     assert_eq!(later["channels_sent"], json!(["in_app"]));
     ids.push(later["notification_id"].as_str().unwrap().to_owned());
-    assert_eq!(channel(&admin, "sms").await["state"], "ok");
+    assert_eq!(admin.channel("sms").await["state"], "ok");
     // More probes than the schedule has attempts.
     server.logs("the provider does not answer", 0).await;
     for id in &ids {
@@ -79,6 +74,83 @@ async fn a_dead_mail_server_is_left_alone_and_everything_arrives_when_it_is_back
 }
 
 #[tokio::test]
+async fn a_provider_that_hangs_is_passed_over_while_texts_go_out_by_the_next() {
+    let receiver = Receiver::start().await;
+    let (kannel, http) = (receiver.url("/hang-kannel"), receiver.url("/ok"));
+    let server = Server::start_with(&[
+        ("CHANNELS__SMS__PROVIDERS", "[\"kannel\", \"http\"]"),
+        ("CHANNELS__SMS__KANNEL__URL", &kannel),
+        ("CHANNELS__SMS__KANNEL__USERNAME", "belfry"),
+        ("CHANNELS__SMS__KANNEL__PASSWORD", "secret"),
+        ("CHANNELS__SMS__HTTP__URL", &http),
+        ("CHANNELS__SMS__TIMEOUT", "500ms"),
+        ("DELIVERY__CIRCUIT_FAILURES", "2"),
+    ])
+    .await;
+    let admin = server.admin();
+    reachable(&admin, "ada").await;
+    text(&admin, "ada").await;
+    text(&admin, "ada").await;
+    receiver.comes("/ok", 2).await;
+    for _ in 0..20 {
+        let id = text(&admin, "ada").await;
+        admin.comes_to(&id, "sms", "sent").await;
+    }
+    let asked = receiver.got_below("/hang-kannel").len();
+    // Two opened the circuit; since then one now and then has asked whether it is back.
+    assert!((2..10).contains(&asked), "it was asked {asked} times for 22 texts");
+    let sms = admin.channel("sms").await;
+    assert_eq!((&sms["state"], &sms["opened_at"]), (&json!("degraded"), &Value::Null), "{sms}");
+    let states: Vec<(&Value, &Value)> =
+        sms["providers"].as_array().unwrap().iter().map(|one| (&one["name"], &one["state"])).collect();
+    assert_eq!(states, [(&json!("kannel"), &json!("open")), (&json!("http"), &json!("ok"))]);
+    assert_eq!(sms["providers"][0]["last_error"], "no answer in time");
+    let ready = admin.get("/readyz").await.is(200);
+    assert_eq!(ready["status"], "degraded");
+    assert!(ready["reasons"][0].as_str().unwrap().contains("kannel"), "{ready}");
+    let metrics = admin.get("/metrics").await.text;
+    assert!(
+        metrics.contains("belfry_provider_circuit_open{channel=\"sms\",provider=\"kannel\"} 1"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("belfry_circuit_open{channel=\"sms\"} 0"), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_waits_on_a_channel_is_counted_and_a_restart_counts_alike() {
+    let mut server = Server::start_with(&[("CHANNELS__EMAIL__MODE", "capture")]).await;
+    let admin = server.admin();
+    admin.person("ada").await;
+    let later = json!({ "channels": ["email"], "send_at": "2099-01-01T00:00:00Z" });
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let held = admin.notify(&with(hello("ada"), later.clone())).await;
+        ids.push(held["notification_id"].as_str().unwrap().to_owned());
+    }
+    let gone = admin.notify(&with(hello("ada"), json!({ "channels": ["email"] }))).await;
+    admin.comes_to(gone["notification_id"].as_str().unwrap(), "email", "sent").await;
+    assert_eq!(admin.channel("email").await["queued"], 5);
+    admin.post(&format!("/v1/notifications/{}/cancel", ids[0]), &json!({})).await.is(200);
+    assert_eq!(admin.channel("email").await["queued"], 4);
+    assert_eq!(admin.channel("sms").await["queued"], 0);
+    server.restart().await;
+    let admin = server.admin();
+    assert_eq!(admin.channel("email").await["queued"], 4);
+    assert!(admin.get("/metrics").await.text.contains("belfry_queued{channel=\"email\"} 4"));
+}
+
+async fn reachable(admin: &Client, user: &str) {
+    admin.put(&format!("/v1/users/{user}"), &json!({ "phone": "+491701234567" })).await.is(201);
+    let wanted = json!({ "channels": { "sms": true } });
+    admin.patch(&format!("/v1/users/{user}/preferences"), &wanted).await.is(200);
+}
+
+async fn text(admin: &Client, user: &str) -> String {
+    let sent = admin.notify(&with(hello(user), json!({ "channels": ["sms"] }))).await;
+    sent["notification_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
 async fn no_more_texts_go_out_than_the_rate_allows() {
     let receiver = Receiver::start().await;
     let url = receiver.url("/ok");
@@ -89,11 +161,10 @@ async fn no_more_texts_go_out_than_the_rate_allows() {
     ])
     .await;
     let admin = server.admin();
-    admin.put("/v1/users/ada", &json!({ "phone": "+491701234567" })).await.is(201);
-    admin.patch("/v1/users/ada/preferences", &json!({ "channels": { "sms": true } })).await.is(200);
+    reachable(&admin, "ada").await;
     let begun = Instant::now();
     for _ in 0..6 {
-        admin.notify(&with(hello("ada"), json!({ "channels": ["sms"] }))).await;
+        text(&admin, "ada").await;
     }
     receiver.comes("/ok", 6).await;
     // Two at once, and four more at half a second each.

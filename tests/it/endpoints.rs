@@ -280,6 +280,53 @@ async fn an_endpoint_that_hangs_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_does_not_answer_is_left_alone_and_is_told_everything_when_it_is_back() {
+    let receiver = Receiver::start().await;
+    let server = Server::start_with(&[
+        ("OUTBOUND__ALLOW_CIDRS", "[\"127.0.0.0/8\"]"),
+        ("OUTBOUND__TIMEOUT", "1s"),
+        ("RETRY__WEBHOOK__SCHEDULE", "[\"100ms\",\"100ms\",\"100ms\",\"100ms\",\"100ms\",\"100ms\"]"),
+        ("DELIVERY__CIRCUIT_FAILURES", "4"),
+        ("DELIVERY__CIRCUIT_PROBE", "500ms"),
+    ])
+    .await;
+    let admin = server.admin();
+    let made = endpoint(&admin, &receiver.url("/away"), json!(["notification.accepted"])).await;
+    assert_eq!(made["state"], "ok");
+    let path = format!("/v1/endpoints/{}", id(&made));
+    for _ in 0..12 {
+        admin.notify(&hello("ada")).await;
+    }
+    let shown = until("its circuit to open", || async {
+        Some(admin.get(&path).await.is(200)).filter(|shown| shown["state"] == "open")
+    })
+    .await;
+    assert!(shown["opened_at"].is_string(), "{shown}");
+    let figures = &admin.get("/v1/channels").await.is(200)["endpoints"];
+    assert_eq!(
+        (&figures["total"], &figures["open"], &figures["queued"]),
+        (&json!(1), &json!(1), &json!(12)),
+        "{figures}"
+    );
+    assert!(admin.get("/metrics").await.text.contains("belfry_endpoint_circuits_open 1"));
+    // Four opened it; a probe at a time takes a second, and each is waited for.
+    let begun = Instant::now();
+    let called = receiver.at("/away").len();
+    assert!(called <= 8, "{called} calls");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let probes = receiver.at("/away").len() - called;
+    assert!(probes as u64 <= begun.elapsed().as_secs() + 1, "{probes} calls in {:?}", begun.elapsed());
+    receiver.comes_back();
+    let told = until("all twelve to be taken", || async {
+        let taken = attempts(&admin, &made).await.into_iter().filter(|attempt| attempt["success"] == true);
+        Some(taken.count()).filter(|taken| *taken == 12)
+    });
+    told.await;
+    assert_eq!(admin.get(&path).await.is(200)["state"], "ok");
+    assert!(admin.get("/metrics").await.text.contains("belfry_endpoint_circuits_open 0"));
+}
+
+#[tokio::test]
 async fn what_was_to_be_told_survives_a_kill() {
     let receiver = Receiver::start().await;
     let mut server = started("[\"300ms\",\"300ms\",\"300ms\",\"300ms\",\"300ms\"]").await;
@@ -322,6 +369,24 @@ async fn the_webhook_channel_leads_to_the_persons_own_endpoint() {
     );
     admin.delete("/v1/users/ada").await;
     admin.get(&format!("/v1/endpoints/{}", id(&own))).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_person_with_two_endpoints_gets_it_at_both_and_a_repeat_goes_only_where_it_was_not_taken() {
+    let (receiver, server) = (Receiver::start().await, started("[\"100ms\",\"100ms\",\"100ms\"]").await);
+    let admin = server.admin();
+    for path in ["/twice", "/ok"] {
+        let own = json!({ "url": receiver.url(path), "user_id": "ada" });
+        admin.post("/v1/endpoints", &own).await.is(201);
+    }
+    let sent = admin.notify(&with(hello("ada"), json!({ "channels": ["webhook"] }))).await;
+    let notification = sent["notification_id"].as_str().unwrap();
+    let standing = admin.comes_to(notification, "webhook", "sent").await;
+    assert_eq!(standing["attempts"], 3);
+    assert_eq!((receiver.at("/twice").len(), receiver.at("/ok").len()), (3, 1));
+    let story = admin.story(notification, "webhook").await;
+    assert_eq!(story.last().unwrap()["detail"], "taken by 2 of 2 endpoints");
+    assert!(story[1]["detail"].as_str().unwrap().starts_with("taken by 1 of 2 endpoints"), "{story:?}");
 }
 
 #[tokio::test]

@@ -127,12 +127,18 @@ async fn a_message_that_is_too_large_is_sent_once_more_and_smaller() {
 
 #[tokio::test]
 async fn a_signature_that_is_refused_is_the_operators_matter_and_not_the_browsers() {
-    let (service, server) = started("[\"100ms\"]").await;
+    let (service, server) = started("[\"500ms\"]").await;
     let admin = server.admin();
     person(&admin, &service, &["desk"]).await;
     service.answers("desk", &[(403, "")]);
     let id = notify(&admin, json!({})).await;
+    admin.comes_to(&id, "browser_push", "retrying").await;
+    let push = admin.channel("browser_push").await;
+    assert_eq!((&push["state"], &push["reason"]), (&json!("degraded"), &json!("provider_rejected")));
+    assert!(push["last_error"].as_str().unwrap().contains("signature is refused"), "{push}");
+    assert_eq!(admin.get("/readyz").await.is(200)["status"], "degraded");
     admin.comes_to(&id, "browser_push", "sent").await;
+    assert_eq!(admin.channel("browser_push").await["state"], "ok");
     assert_eq!(admin.story(&id, "browser_push").await[1]["reason"], "provider_rejected");
     server.logs("refuses this server's signature", 0).await;
     service.answers("desk", &[(400, "")]);

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder};
 
+use super::super::Answered;
 use super::super::webhook::retry_after;
 use super::super::words::tidy;
 
@@ -34,6 +35,20 @@ pub(super) enum Verdict {
     Busy(String, Option<Duration>),
     /// It is not there, or does not know us: that says nothing about the text or its person.
     Down(String),
+}
+
+impl Verdict {
+    /// Whether the gateway was there. One that is busy and says until when was.
+    pub(super) fn answered(&self) -> Answered<'_> {
+        match self {
+            Verdict::Taken { .. } => Answered::Took,
+            Verdict::Rejected(words)
+            | Verdict::TooLarge(words)
+            | Verdict::Limited(words, _)
+            | Verdict::Busy(words, Some(_)) => Answered::Refused(words),
+            Verdict::Busy(words, None) | Verdict::Down(words) => Answered::NotThere(words),
+        }
+    }
 }
 
 /// An answer.

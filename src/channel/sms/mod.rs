@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 
+use super::Circuits;
 use super::words::tidy;
 use crate::model::delivery::{Outcome, Reason};
 use crate::model::message::Message;
@@ -83,8 +84,8 @@ impl Sms {
         self.gateways.iter().map(|(provider, _)| provider.name()).collect()
     }
 
-    /// One attempt to send `message`.
-    pub async fn send(&self, message: &Message) -> Outcome {
+    /// One attempt to send `message`, by the first provider that takes it. Those that are left alone are passed over.
+    pub async fn send(&self, message: &Message, circuits: &dyn Circuits) -> Outcome {
         let size = segments::size(&message.text);
         if size.segments > self.segments_max {
             let error =
@@ -102,12 +103,17 @@ impl Sms {
                 delivery_id: &message.delivery_id,
                 status_url: status_url.as_deref(),
             };
+            let name = provider.name();
+            if !circuits.may_ask(name) {
+                tally.pass_over(name);
+                continue;
+            }
             let verdict = match gateway {
                 Gateway::Http(http) => http.send(&self.client, &text).await,
                 Gateway::Kannel(kannel) => kannel.send(&self.client, &text).await,
                 Gateway::Twilio(twilio) => twilio.send(&self.client, &text).await,
             };
-            let name = provider.name();
+            circuits.heard(name, verdict.answered());
             match verdict {
                 Verdict::Taken { id } => {
                     let id = id.map_or(String::new(), |id| format!(" as {}", tidy(&id)));
@@ -181,6 +187,11 @@ impl Tally {
         self.errors.push(format!("{name}: {words}"));
         self.limited |= limited;
         self.asked.push(asked);
+    }
+
+    /// A provider is left alone.
+    fn pass_over(&mut self, name: &str) {
+        self.errors.push(format!("{name}: left alone, since it did not answer"));
     }
 
     fn outcome(self) -> Outcome {

@@ -59,6 +59,16 @@ pub struct Called {
     pub error: Option<String>,
 }
 
+impl Called {
+    /// Whether the endpoint was there: a refusal is an answer, and so is a wish to be called later.
+    pub fn was_there(&self) -> bool {
+        match (&self.verdict, self.status) {
+            (Verdict::Taken | Verdict::Gone | Verdict::Later { after: Some(_) }, _) => true,
+            (Verdict::Later { after: None }, status) => status.is_some_and(|status| status < 500),
+        }
+    }
+}
+
 /// The way to endpoints.
 #[derive(Clone, Debug)]
 pub struct Webhook {

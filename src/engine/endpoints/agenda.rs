@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::clock::Millis;
+use crate::model::breaker::{Breaker, Patience, Room};
 use crate::store::endpoint_events::EventPlace;
 
 /// Calls to one endpoint at once: a slow one holds no more than these.
@@ -30,8 +31,31 @@ struct Inner {
     /// What is under way.
     calls: HashMap<Uuid, Vec<EventPlace>>,
     calls_len: usize,
+    /// The circuits of those that did not answer lately. One that is not here is called as it comes.
+    circuits: HashMap<Uuid, Breaker>,
     /// Endpoints that were called since they were last swept.
     called: HashSet<Uuid>,
+}
+
+impl Inner {
+    fn open_len(&self) -> usize {
+        self.circuits.values().filter(|circuit| circuit.opened_at().is_some()).count()
+    }
+}
+
+/// How many calls an endpoint may have more at `now`; or when it may be probed, where it is left alone.
+fn room(
+    calls: &HashMap<Uuid, Vec<EventPlace>>,
+    circuits: &HashMap<Uuid, Breaker>,
+    endpoint: &Uuid,
+    now: Millis,
+) -> Result<usize, Millis> {
+    let under_way = calls.get(endpoint).map_or(0, Vec::len);
+    match circuits.get(endpoint).map_or(Room::All, |circuit| circuit.room(now)) {
+        Room::All => Ok(CALLS_PER_ENDPOINT_MAX.saturating_sub(under_way)),
+        Room::Probe => Ok(1_usize.saturating_sub(under_way)),
+        Room::Nothing(until) => Err(until),
+    }
 }
 
 /// A call that is under way. Dropping it gives its place to the next.
@@ -56,10 +80,9 @@ impl Agenda {
         let inner = &mut *self.inner.lock();
         let mut left = CALLS_MAX.saturating_sub(inner.calls_len);
         let mut taken = Vec::new();
-        let calls = &inner.calls;
+        let (calls, circuits) = (&inner.calls, &inner.circuits);
         inner.next.retain(|endpoint, at| {
-            let free =
-                CALLS_PER_ENDPOINT_MAX.saturating_sub(calls.get(endpoint).map_or(0, Vec::len)).min(left);
+            let free = room(calls, circuits, endpoint, now).unwrap_or(0).min(left);
             if *at > now || free == 0 {
                 return true;
             }
@@ -71,14 +94,69 @@ impl Agenda {
     }
 
     /// When the next endpoint that may be called has something due. One that may not be called now is looked at when
-    /// one of its calls ends.
-    pub(super) fn next(&self) -> Option<Millis> {
-        let inner = self.inner.lock();
+    /// one of its calls ends, or when it is to be probed.
+    pub(super) fn next(&self, now: Millis) -> Option<Millis> {
+        let inner = &*self.inner.lock();
         if inner.calls_len >= CALLS_MAX {
             return None;
         }
-        let free = |endpoint: &Uuid| inner.calls.get(endpoint).map_or(0, Vec::len) < CALLS_PER_ENDPOINT_MAX;
-        inner.next.iter().filter(|(endpoint, _)| free(endpoint)).map(|(_, at)| *at).min()
+        let when = |(endpoint, at): (&Uuid, &Millis)| match room(&inner.calls, &inner.circuits, endpoint, now)
+        {
+            Ok(0) => None,
+            Ok(_) => Some(*at),
+            Err(probe_at) => Some(probe_at.max(*at)),
+        };
+        inner.next.iter().filter_map(when).min()
+    }
+
+    /// Whether `endpoint` may be called at `now`, outside its agenda; when to ask again, where it is left alone.
+    pub(super) fn may_call(&self, endpoint: Uuid, now: Millis) -> Result<(), Millis> {
+        let inner = self.inner.lock();
+        match inner.circuits.get(&endpoint).map_or(Room::All, |circuit| circuit.room(now)) {
+            Room::All | Room::Probe => Ok(()),
+            Room::Nothing(until) => Err(until),
+        }
+    }
+
+    /// A call to `endpoint` goes out.
+    pub(super) fn calls(&self, endpoint: Uuid, now: Millis) {
+        if let Some(circuit) = self.inner.lock().circuits.get_mut(&endpoint) {
+            circuit.sent(now);
+        }
+    }
+
+    /// Takes note of whether `endpoint` was there. Answers how many are left alone now, where that changed.
+    pub(super) fn heard(
+        &self,
+        endpoint: Uuid,
+        was_there: bool,
+        now: Millis,
+        patience: Patience,
+    ) -> Option<usize> {
+        let mut inner = self.inner.lock();
+        let turned = if was_there {
+            inner.circuits.remove(&endpoint).is_some_and(|mut circuit| circuit.answered())
+        } else {
+            inner.circuits.entry(endpoint).or_default().failed(now, patience)
+        };
+        turned.then(|| inner.open_len())
+    }
+
+    /// Forgets the circuit of an endpoint that was removed or is to be tried afresh. Answers how many are left alone now.
+    pub(super) fn forget_circuit(&self, endpoint: Uuid) -> usize {
+        let mut inner = self.inner.lock();
+        inner.circuits.remove(&endpoint);
+        inner.open_len()
+    }
+
+    /// Since when an endpoint is left alone.
+    pub(super) fn opened_at(&self, endpoint: Uuid) -> Option<Millis> {
+        self.inner.lock().circuits.get(&endpoint)?.opened_at()
+    }
+
+    /// How many endpoints are left alone.
+    pub(super) fn open_len(&self) -> usize {
+        self.inner.lock().open_len()
     }
 
     /// Notes that a call to `endpoint` was remembered.
@@ -137,9 +215,9 @@ mod tests {
         agenda.note(slow, 0);
         agenda.note(other, 0);
         assert_eq!(agenda.take(1), [(other, CALLS_PER_ENDPOINT_MAX)]);
-        assert_eq!((agenda.take(1), agenda.next()), (vec![], None));
+        assert_eq!((agenda.take(1), agenda.next(0)), (vec![], None));
         held.pop();
-        assert_eq!((agenda.next(), agenda.take(1)), (Some(0), vec![(slow, 1)]));
+        assert_eq!((agenda.next(0), agenda.take(1)), (Some(0), vec![(slow, 1)]));
     }
 
     #[test]
@@ -149,9 +227,29 @@ mod tests {
         for at in [9, 5, 7] {
             agenda.note(endpoint, at);
         }
-        assert_eq!((agenda.take(4), agenda.next()), (vec![], Some(5)));
+        assert_eq!((agenda.take(4), agenda.next(0)), (vec![], Some(5)));
         assert_eq!(agenda.take(5).len(), 1);
-        assert_eq!(agenda.next(), None);
+        assert_eq!(agenda.next(0), None);
+    }
+
+    #[test]
+    fn an_endpoint_that_does_not_answer_is_left_alone_and_probed_by_one_call() {
+        let (agenda, patience) = (Agenda::default(), Patience { failures_max: 2, wait_max_ms: 4_000 });
+        let (dead, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        agenda.note(dead, 0);
+        agenda.note(other, 0);
+        assert_eq!(agenda.heard(dead, false, 0, patience), None);
+        assert_eq!(agenda.heard(dead, false, 0, patience), Some(1));
+        assert_eq!(agenda.take(0), [(other, CALLS_PER_ENDPOINT_MAX)]);
+        assert_eq!((agenda.next(0), agenda.may_call(dead, 0)), (Some(1_000), Err(1_000)));
+        assert_eq!(agenda.take(1_000), [(dead, 1)]);
+        agenda.note(dead, 0);
+        let probe = agenda.begin(place(dead, 1));
+        agenda.calls(dead, 1_000);
+        assert_eq!(agenda.take(1_500), []);
+        assert_eq!(agenda.heard(dead, true, 1_500, patience), Some(0));
+        drop(probe);
+        assert_eq!(agenda.take(1_500), [(dead, CALLS_PER_ENDPOINT_MAX)]);
     }
 
     #[test]

@@ -160,7 +160,9 @@ impl Engine {
                 let answer = endpoint.clone();
                 txn.after(move || {
                     shared.endpoints.follow(id, Some(endpoint));
-                    // What waited while it was disabled goes on.
+                    // It may be another place now, or mended. What waited while it was disabled goes on.
+                    let open = shared.endpoints.agenda.forget_circuit(id);
+                    shared.metrics.endpoint_circuits(open);
                     shared.endpoints.agenda.note(id, now);
                 });
                 Ok(Some(answer))
@@ -180,7 +182,10 @@ impl Engine {
             .commit(move |txn| {
                 let known = txn.endpoint(id)?.is_some();
                 txn.remove_endpoint(id)?;
-                txn.after(move || shared.endpoints.follow(id, None));
+                txn.after(move || {
+                    shared.endpoints.follow(id, None);
+                    shared.metrics.endpoint_circuits(shared.endpoints.agenda.forget_circuit(id));
+                });
                 Ok::<_, StoreError>(known)
             })
             .await?;

@@ -16,6 +16,7 @@ use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use super::Engine;
+use crate::clock::Millis;
 use crate::model::endpoint::Endpoint;
 use crate::store::StoreError;
 use agenda::Agenda;
@@ -78,7 +79,37 @@ impl Endpoints {
     }
 }
 
+/// How endpoints are doing together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndpointFigures {
+    /// How many there are.
+    pub total: usize,
+    /// How many are called no more.
+    pub disabled: usize,
+    /// How many do not answer and are left alone for a while.
+    pub open: usize,
+    /// Events that wait for them.
+    pub queued: u64,
+}
+
 impl Engine {
+    /// How endpoints are doing together.
+    pub fn endpoint_figures(&self) -> EndpointFigures {
+        let listed = self.shared.endpoints.listed.load();
+        let disabled = listed.by_id.values().filter(|endpoint| endpoint.disabled.is_some()).count();
+        EndpointFigures {
+            total: listed.by_id.len(),
+            disabled,
+            open: self.shared.endpoints.agenda.open_len(),
+            queued: self.shared.store.backlog().of_endpoints(),
+        }
+    }
+
+    /// Since when an endpoint does not answer and is left alone.
+    pub fn endpoint_opened_at(&self, id: Uuid) -> Option<Millis> {
+        self.shared.endpoints.agenda.opened_at(id)
+    }
+
     /// Reads every endpoint into memory, before anything is accepted or sent.
     ///
     /// # Errors

@@ -1,17 +1,21 @@
 //! The `webhook` channel: a notification itself, to the endpoints of its own person.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
+use uuid::Uuid;
 
 use super::work::{attempt, note_call};
 use super::{Endpoint, Engine};
 use crate::channel::webhook::{Called, Verdict, body};
-use crate::engine::Shared;
+use crate::clock::Millis;
+use crate::engine::deliver::rand_unit;
+use crate::engine::{Rules, Shared};
+use crate::model::channel::Channel;
 use crate::model::delivery::{Outcome, Reason};
 use crate::model::message::Message;
 use crate::model::user::User;
 use crate::store::StoreError;
+use crate::store::outbox::Due;
+use crate::store::own_calls::OwnCalls;
 
 /// The status by which an endpoint asks to be sent less.
 const TOO_MANY: u16 = 429;
@@ -21,40 +25,71 @@ pub(in crate::engine) fn known(shared: &Shared, user: User) -> User {
     User { no_webhook: !shared.endpoints.has_own(&user.id), ..user }
 }
 
+/// What became of a message at one endpoint.
+#[derive(Clone, Debug)]
+enum Asked {
+    /// It was called.
+    Called(Called),
+    /// It is left alone until then, since it does not answer.
+    LeftAlone(Millis),
+}
+
 impl Engine {
-    /// One attempt to send a message to every endpoint of its person. It has left once one of them took it.
-    pub(in crate::engine) async fn send_to_own(&self, message: &Message) -> Outcome {
-        let endpoints = self.shared.endpoints.of_user(&message.user_id);
-        if endpoints.is_empty() {
-            return Outcome::Skipped { reason: Reason::NoAddress };
-        }
+    /// One attempt to send a message to every endpoint of its person that is not done with it. It has left once each of
+    /// them took it or wants nothing more; or, after the last try, once one of them took it.
+    pub(in crate::engine) async fn send_to_own(
+        &self,
+        message: &Message,
+        due: &Due,
+        rules: &Rules,
+    ) -> Outcome {
+        self.try_own(message, due, rules).await.unwrap_or_else(|error| Outcome::Retry {
+            reason: Reason::ProviderUnreachable,
+            error: format!("the person's endpoints cannot be looked up: {error}"),
+            after: None,
+        })
+    }
+
+    async fn try_own(&self, message: &Message, due: &Due, rules: &Rules) -> Result<Outcome, StoreError> {
+        let before = self.shared.store.own_calls(due.key).await?;
+        let mut endpoints = self.shared.endpoints.of_user(&message.user_id);
+        endpoints.retain(|endpoint| !before.iter().any(|(id, _)| *id == endpoint.id));
         // A message for several notifications at once stands for none of them.
-        let one = match self.shared.store.notification(&message.notification_id).await {
-            Ok(found) => found,
-            Err(error) => return unstored(&error),
-        };
+        let one = self.shared.store.notification(&message.notification_id).await?;
         let (id, body) = (message_id(message), body::message(one.as_ref(), message));
-        let calls = endpoints.iter().map(|endpoint| self.call_endpoint(endpoint, id.clone(), body.clone()));
-        let called: Vec<Called> = join_all(calls).await;
-        let outcome = outcome(&called);
+        let asked = join_all(endpoints.iter().map(|endpoint| async {
+            match self.shared.endpoints.agenda.may_call(endpoint.id, self.now()) {
+                Ok(()) => Asked::Called(self.call_endpoint(endpoint, id.clone(), body.clone()).await),
+                Err(until) => Asked::LeftAlone(until),
+            }
+        }));
+        let asked: Vec<(Uuid, Asked)> =
+            endpoints.iter().map(|endpoint| endpoint.id).zip(asked.await).collect();
+        let tries = rules.schedule(Channel::Webhook).len();
+        let last_try = usize::try_from(due.attempts).is_ok_and(|made| made >= tries);
+        let (mut outcome, done) = tally(&asked, &before, last_try);
+        if let Outcome::Down { probe_at: Some(at), .. } = &mut outcome {
+            // Whoever else waits for it: not all at the same instant.
+            *at += (rand_unit() * rules.patience.wait_max_ms as f64) as Millis;
+        }
+        let goes_on = matches!(outcome, Outcome::Retry { .. } | Outcome::Down { .. });
+        let done = if goes_on { done } else { OwnCalls::new() };
         let about = Some((message.notification_id.clone(), message.user_id.clone()));
-        let noted: Vec<_> = endpoints.iter().map(|endpoint| endpoint.id).zip(called).collect();
-        let (shared, now) = (self.shared.clone(), self.now());
-        let written = self
-            .shared
+        let (shared, now, key) = (self.shared.clone(), self.now(), due.key);
+        self.shared
             .store
             .commit(move |txn| {
-                for (endpoint, called) in &noted {
-                    let attempt = attempt(*endpoint, id.clone(), body::MESSAGE, about.clone(), called, now);
-                    note_call(&shared, txn, &attempt, &called.verdict)?;
+                for (endpoint, asked) in &asked {
+                    if let Asked::Called(called) = asked {
+                        let attempt =
+                            attempt(*endpoint, id.clone(), body::MESSAGE, about.clone(), called, now);
+                        note_call(&shared, txn, &attempt, &called.verdict)?;
+                    }
                 }
-                Ok::<_, StoreError>(())
+                if done != before { txn.put_own_calls(key, &done) } else { Ok(()) }
             })
-            .await;
-        if let Err(error) = written {
-            tracing::error!(%error, "failed to record calls to endpoints");
-        }
-        outcome
+            .await?;
+        Ok(outcome)
     }
 }
 
@@ -64,31 +99,49 @@ fn message_id(message: &Message) -> String {
     format!("msg_{}", message.delivery_id.chars().map(plain).collect::<String>())
 }
 
-fn unstored(error: &StoreError) -> Outcome {
-    Outcome::Retry { reason: Reason::ProviderUnreachable, error: error.to_string(), after: None }
-}
-
-/// What all calls together make of the delivery.
-fn outcome(called: &[Called]) -> Outcome {
-    let taken = called.iter().filter(|called| called.verdict == Verdict::Taken).count();
-    if taken > 0 {
-        return Outcome::Sent { detail: format!("taken by {taken} of {} endpoints", called.len()) };
+/// What all calls together make of the delivery, and which endpoints are done with it. `before` is what earlier attempts
+/// came to; after `last_try` there is no other.
+fn tally(asked: &[(Uuid, Asked)], before: &OwnCalls, last_try: bool) -> (Outcome, OwnCalls) {
+    let (mut done, mut error) = (before.clone(), None);
+    let (mut later, mut left_alone, mut limited) = (Vec::new(), Vec::new(), false);
+    for (endpoint, asked) in asked {
+        match asked {
+            Asked::LeftAlone(until) => left_alone.push(*until),
+            Asked::Called(called) => {
+                match called.verdict {
+                    Verdict::Taken => done.push((*endpoint, true)),
+                    Verdict::Gone => done.push((*endpoint, false)),
+                    Verdict::Later { after } => later.push(after),
+                }
+                limited |= called.status == Some(TOO_MANY);
+                error = error.or(called.error.clone());
+            }
+        }
     }
-    let error = called.iter().find_map(|called| called.error.clone()).unwrap_or_default();
-    let asked: Vec<Option<Duration>> = called
-        .iter()
-        .filter_map(|called| match called.verdict {
-            Verdict::Later { after } => Some(after),
-            Verdict::Taken | Verdict::Gone => None,
-        })
-        .collect();
-    if asked.is_empty() {
-        return Outcome::Failed { reason: Reason::ProviderRejected, error };
-    }
-    let limited = called.iter().any(|called| called.status == Some(TOO_MANY));
-    let reason = if limited { Reason::ProviderRateLimited } else { Reason::ProviderUnreachable };
-    // The soonest of them: another endpoint's delay is no reason to wait.
-    Outcome::Retry { reason, error, after: asked.into_iter().min().flatten() }
+    let took = done.iter().filter(|(_, took)| *took).count();
+    let all = before.len() + asked.len();
+    let told = format!("taken by {took} of {all} endpoints");
+    let error = match &error {
+        None if !left_alone.is_empty() => {
+            format!("{told}; the others are left alone, since they do not answer")
+        }
+        None => told.clone(),
+        Some(error) if all > 1 => format!("{told}; {error}"),
+        Some(error) => error.clone(),
+    };
+    let outcome = match (later.is_empty(), left_alone.iter().min()) {
+        (true, None) if took > 0 => Outcome::Sent { detail: told },
+        (true, None) if all == 0 => Outcome::Skipped { reason: Reason::NoAddress },
+        (true, None) => Outcome::Failed { reason: Reason::ProviderRejected, error },
+        (true, Some(until)) => Outcome::Down { error, probe_at: Some(*until) },
+        (false, _) if last_try && took > 0 => Outcome::Sent { detail: error },
+        (false, _) => {
+            let reason = if limited { Reason::ProviderRateLimited } else { Reason::ProviderUnreachable };
+            // The soonest of them: another endpoint's delay is no reason to wait.
+            Outcome::Retry { reason, error, after: later.into_iter().min().flatten() }
+        }
+    };
+    (outcome, done)
 }
 
 impl super::Endpoints {
@@ -101,27 +154,71 @@ impl super::Endpoints {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn called(verdict: Verdict, status: u16) -> Called {
+    fn called(verdict: Verdict, status: u16) -> Asked {
         let error = (verdict != Verdict::Taken).then(|| format!("the answer was {status}"));
-        Called { verdict, status: Some(status), latency: Duration::ZERO, answer: String::new(), error }
+        Asked::Called(Called {
+            verdict,
+            status: Some(status),
+            latency: Duration::ZERO,
+            answer: String::new(),
+            error,
+        })
+    }
+
+    const LATER: Verdict = Verdict::Later { after: None };
+
+    fn together(asked: &[Asked], before: &OwnCalls, last_try: bool) -> (Outcome, OwnCalls) {
+        let asked: Vec<_> = asked
+            .iter()
+            .enumerate()
+            .map(|(n, asked)| (Uuid::from_u128(n as u128 + 1), asked.clone()))
+            .collect();
+        tally(&asked, before, last_try)
     }
 
     #[test]
-    fn a_notification_has_left_once_one_endpoint_took_it() {
-        let both = [called(Verdict::Later { after: None }, 500), called(Verdict::Taken, 200)];
-        assert!(matches!(outcome(&both), Outcome::Sent { .. }));
+    fn it_has_left_once_every_endpoint_took_it_and_is_tried_again_on_those_that_did_not() {
+        let (outcome, done) = together(&[called(LATER, 500), called(Verdict::Taken, 200)], &vec![], false);
+        assert!(matches!(outcome, Outcome::Retry { reason: Reason::ProviderUnreachable, .. }), "{outcome:?}");
+        assert_eq!(done, [(Uuid::from_u128(2), true)]);
+        let (outcome, _) = together(&[called(Verdict::Taken, 200)], &done, false);
+        assert_eq!(outcome, Outcome::Sent { detail: "taken by 2 of 2 endpoints".into() });
     }
 
     #[test]
-    fn it_is_tried_again_while_one_endpoint_may_take_it_and_has_failed_when_all_are_gone() {
+    fn after_the_last_try_one_endpoint_that_took_it_is_enough() {
+        let before = vec![(Uuid::from_u128(9), true)];
+        let (outcome, _) = together(&[called(LATER, 500)], &before, true);
+        assert_eq!(outcome, Outcome::Sent { detail: "taken by 1 of 2 endpoints; the answer was 500".into() });
+        let (outcome, _) = together(&[called(LATER, 500)], &vec![], true);
+        assert!(matches!(outcome, Outcome::Retry { .. }), "the engine gives it up");
+    }
+
+    #[test]
+    fn it_is_tried_again_as_soon_as_one_endpoint_may_take_it_and_has_failed_when_all_are_gone() {
+        let wait = Verdict::Later { after: Some(Duration::from_secs(9)) };
         let gone = called(Verdict::Gone, 410);
-        let wait = Some(Duration::from_secs(9));
-        let retried = outcome(&[gone.clone(), called(Verdict::Later { after: wait }, 429)]);
+        let (outcome, _) = together(&[gone.clone(), called(wait, 429)], &vec![], false);
         assert!(
-            matches!(retried, Outcome::Retry { reason: Reason::ProviderRateLimited, after, .. } if after == wait)
+            matches!(outcome, Outcome::Retry { reason: Reason::ProviderRateLimited, after, .. } if after == Some(Duration::from_secs(9)))
         );
-        assert!(matches!(outcome(&[gone]), Outcome::Failed { reason: Reason::ProviderRejected, .. }));
+        let (outcome, _) = together(&[gone], &vec![], false);
+        assert!(matches!(outcome, Outcome::Failed { reason: Reason::ProviderRejected, .. }));
+        assert_eq!(together(&[], &vec![], false).0, Outcome::Skipped { reason: Reason::NoAddress });
+    }
+
+    #[test]
+    fn an_endpoint_that_is_left_alone_costs_no_attempt() {
+        let (outcome, done) = together(
+            &[Asked::LeftAlone(70), called(Verdict::Taken, 200), Asked::LeftAlone(50)],
+            &vec![],
+            true,
+        );
+        assert!(matches!(outcome, Outcome::Down { probe_at: Some(50), .. }), "{outcome:?}");
+        assert_eq!(done.len(), 1);
     }
 }

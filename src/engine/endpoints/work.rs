@@ -84,7 +84,7 @@ impl Engine {
                 front.due.into_iter().for_each(|place| self.start_call(place));
             }
         }
-        Ok(Turn { taken, next: agenda.next() })
+        Ok(Turn { taken, next: agenda.next(now) })
     }
 
     fn start_call(&self, place: EventPlace) {
@@ -148,7 +148,19 @@ impl Engine {
             };
         }
         let delivery = Delivery { url: endpoint.url.clone(), secrets, id, body };
+        let agenda = &self.shared.endpoints.agenda;
+        agenda.calls(endpoint.id, now);
         let called = self.shared.webhook.call(&delivery, now).await;
+        let patience = self.shared.rules.load().patience;
+        if let Some(open) = agenda.heard(endpoint.id, called.was_there(), self.now(), patience) {
+            self.shared.metrics.endpoint_circuits(open);
+            if called.was_there() {
+                tracing::info!(endpoint = %endpoint.id, "the endpoint answers again");
+            } else {
+                let error = called.error.as_deref().unwrap_or_default();
+                tracing::warn!(endpoint = %endpoint.id, error, "the endpoint does not answer and is left alone; it is probed until it does");
+            }
+        }
         self.shared.metrics.endpoint_call(called.verdict == Verdict::Taken, called.latency.as_secs_f64());
         called
     }

@@ -115,6 +115,12 @@ impl Client {
         made["token"].as_str().unwrap().to_owned()
     }
 
+    /// How a channel is doing.
+    pub async fn channel(&self, name: &str) -> Value {
+        let listed = self.get("/v1/channels").await.is(200);
+        listed["data"].as_array().unwrap().iter().find(|one| one["channel"] == name).unwrap().clone()
+    }
+
     /// Where a notification stands on a channel now.
     pub async fn standing(&self, id: &str, channel: &str) -> Value {
         let status = self.get(&format!("/v1/notifications/{id}/status")).await.is(200);

@@ -1,6 +1,7 @@
 //! An endpoint that takes, refuses and misbehaves by its path, and remembers what it was sent.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -45,9 +46,11 @@ impl Got {
 /// | `/redirect…` | 302 to `/ok-redirected` |
 /// | `/huge…` | 200 and ten megabytes |
 /// | `/hang…` | nothing |
+/// | `/away…` | nothing, until it is [back](Receiver::comes_back); then 204 |
 pub struct Receiver {
     port: u16,
     got: Arc<Mutex<Vec<Got>>>,
+    back: Arc<AtomicBool>,
 }
 
 impl Receiver {
@@ -59,13 +62,19 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let got: Arc<Mutex<Vec<Got>>> = Arc::default();
-        let seen = got.clone();
+        let (seen, back) = (got.clone(), Arc::new(AtomicBool::new(false)));
+        let is_back = back.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, seen.clone(), port));
+                tokio::spawn(serve(stream, seen.clone(), port, is_back.clone()));
             }
         });
-        Receiver { port, got }
+        Receiver { port, got, back }
+    }
+
+    /// What was away answers from here on.
+    pub fn comes_back(&self) {
+        self.back.store(true, Ordering::Relaxed);
     }
 
     /// The URL of a path.
@@ -78,6 +87,11 @@ impl Receiver {
         self.got.lock().unwrap().iter().filter(|got| got.path == path).cloned().collect()
     }
 
+    /// What came in at any path that begins so.
+    pub fn got_below(&self, start: &str) -> Vec<Got> {
+        self.got.lock().unwrap().iter().filter(|got| got.path.starts_with(start)).cloned().collect()
+    }
+
     /// Waits until so many requests have come in at `path`.
     pub async fn comes(&self, path: &str, count: usize) -> Vec<Got> {
         until(&format!("{count} requests at {path}"), || async {
@@ -87,7 +101,7 @@ impl Receiver {
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Got>>>, port: u16) {
+async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Got>>>, port: u16, back: Arc<AtomicBool>) {
     let mut buffer = Vec::new();
     loop {
         let head_end = loop {
@@ -139,6 +153,10 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Got>>>, port: u16) {
             ),
             "huge" => {
                 format!("HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n{}", "x".repeat(10_000_000))
+            }
+            "away" if !back.load(Ordering::Relaxed) => {
+                tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+                return;
             }
             "hang" => {
                 tokio::time::sleep(std::time::Duration::from_secs(60)).await;

@@ -14,6 +14,8 @@ pub(super) fn schemas() -> Schemas {
         "events": texts(),
         "user_id": maybe_text("Whose own endpoint it is, where it is one."),
         "description": maybe_text("What it is for."),
+        "state": { "enum": ["ok", "degraded", "open", "disabled"], "description": "`open`: it does not answer, is left alone for a while, and probed until it does." },
+        "opened_at": maybe_instant("Since when it is left alone."),
         "disabled": flag("Whether nothing is sent to it."),
         "disabled_reason": maybe_text("Why not."),
         "disabled_at": maybe_instant("Since when."),
@@ -24,7 +26,7 @@ pub(super) fn schemas() -> Schemas {
     });
     let mut with_secret = endpoint.clone();
     with_secret["secret"] = text("What its messages are signed with (`whsec_…`).");
-    let required = ["id", "url", "events", "disabled", "created_at"];
+    let required = ["id", "url", "events", "state", "disabled", "created_at"];
     let url =
         || json!({ "type": "string", "minLength": 1, "maxLength": 2048, "description": "An https address." });
     let description = || json!({ "type": "string", "minLength": 1, "maxLength": 256 });

@@ -126,20 +126,36 @@ pub(super) fn schemas() -> Schemas {
         (
             "ChannelHealths",
             object(
-                &["data", "next_cursor"],
+                &["data", "next_cursor", "endpoints"],
                 json!({
                     "data": list(object(
-                        &["channel", "mode", "state", "in_flight", "failures"],
+                        &["channel", "mode", "state", "queued", "in_flight", "failures"],
                         json!({
                             "channel": schema("Channel"), "mode": { "enum": ["live", "capture", "off"] },
                             "state": { "enum": ["ok", "degraded", "open", "disabled"], "description": "`open`: its provider is left alone for a while." },
-                            "reason": maybe_text("Why."), "provider": maybe_text("Who carries it."), "providers": texts(),
-                            "in_flight": count("Deliveries under way."), "failures": count("Failures in a row."),
+                            "reason": maybe_text("Why."), "provider": maybe_text("Who carries it, the first to be asked."), "providers": list(schema("ProviderHealth")),
+                            "queued": count("Deliveries that are due or wait for their time, those under way included."),
+                            "in_flight": count("Deliveries under way."), "failures": count("Failures in a row, of the provider that has the most."),
                             "last_error": maybe_text("What went wrong last."), "last_error_at": maybe_instant("When."),
                             "last_success_at": maybe_instant("When it last worked."), "opened_at": maybe_instant("Since when it is left alone."),
                         }),
                     )),
                     "next_cursor": { "type": ["string", "null"] },
+                    "endpoints": object(&["total", "disabled", "open", "queued"], json!({
+                        "total": count("Outbound webhooks."), "disabled": count("Of these, called no more."),
+                        "open": count("Of these, left alone for a while since they do not answer."), "queued": count("Events that wait for them."),
+                    })),
+                }),
+            ),
+        ),
+        (
+            "ProviderHealth",
+            object(
+                &["name", "state", "failures"],
+                json!({
+                    "name": text("Its name."), "state": { "enum": ["ok", "degraded", "open"], "description": "`open`: it does not answer and is passed over, and probed until it does." },
+                    "failures": count("Failures in a row."), "last_error": maybe_text("What went wrong last."), "last_error_at": maybe_instant("When."),
+                    "last_success_at": maybe_instant("When it last took a message."), "opened_at": maybe_instant("Since when it is left alone."),
                 }),
             ),
         ),
