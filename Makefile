@@ -77,8 +77,8 @@ conformance: ## the Autobahn suite against our WebSocket handshake and frames
 api-fuzz: bin ## ask everything that the API's own description says can be asked
 	@$(tools) $(stage) api-fuzz tests/system/api_fuzz.sh
 
-real-mail: ## mail through a real Postfix into a real Dovecot
-	@$(stage) real-mail tests/system/real_mail.sh
+real-mail: bin ## mail through a real Postfix into a real Dovecot, and what comes back
+	@$(driven) $(stage) real-mail tests/system/real_mail.sh
 
 stages += real-sms
 .PHONY: real-sms

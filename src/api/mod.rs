@@ -7,6 +7,7 @@ mod analytics;
 mod backups;
 mod batch;
 mod batches;
+mod bounces;
 mod broadcasts;
 mod call;
 mod captured;

@@ -24,9 +24,9 @@ use super::hooks;
 use super::problem::Problem;
 use super::receipts;
 use super::{
-    Api, analytics, backups, batch, batches, broadcasts, captured, categories, connections, cors, health,
-    idempotent, inbox, keys, live, ndjson, notifications, pages, preferences, publish, push, quiet_hours,
-    schedules, simulate, suppressions, templates, topics, unsubscribe, users, workflow_events,
+    Api, analytics, backups, batch, batches, bounces, broadcasts, captured, categories, connections, cors,
+    health, idempotent, inbox, keys, live, ndjson, notifications, pages, preferences, publish, push,
+    quiet_hours, schedules, simulate, suppressions, templates, topics, unsubscribe, users, workflow_events,
 };
 use crate::listen::Peer;
 
@@ -171,6 +171,7 @@ async fn handle(call: Call) -> Result<Response, Problem> {
         ["p", topic] => {
             on!(call, POST => |call| publish::create(call, topic), PUT => |call| publish::create(call, topic))
         }
+        ["in", "bounce"] => on!(call, POST => bounces::take),
         ["in", hook] => on!(call,
             POST => |call| hooks::ingest::take(call, hook),
             OPTIONS => |call| hooks::ingest::handshake(call, hook),

@@ -108,12 +108,19 @@ impl Engine {
             unsubscribe: unsubscribe.as_deref(),
         };
         let body = self.shared.renderer.digest(&view).map_err(|error| error.to_string())?;
-        let (text, html) = match channel {
-            Channel::Email => (body.email.text, Some(body.email.html)),
-            Channel::InApp | Channel::BrowserPush | Channel::Sms | Channel::Webhook => (body.brief, None),
+        let own = format!("{}.{channel}", due.key);
+        let (delivery_id, text, html) = match (channel, sorted.send.first()) {
+            // A mail that comes back brings its id and nothing else of ours, and of the group nothing is left by then.
+            (Channel::Email, Some(first)) => {
+                (format!("{own}.{}", first.key), body.email.text, Some(body.email.html))
+            }
+            (Channel::Email, None) => (own, body.email.text, Some(body.email.html)),
+            (Channel::InApp | Channel::BrowserPush | Channel::Sms | Channel::Webhook, _) => {
+                (own, body.brief, None)
+            }
         };
         Ok(Message {
-            delivery_id: format!("{}.{channel}", due.key),
+            delivery_id,
             notification_id: due.key.to_string(),
             user_id: person.id.clone(),
             to: sorted.to.clone(),

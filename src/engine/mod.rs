@@ -6,6 +6,7 @@
 pub mod accept;
 pub mod backup;
 pub mod batch;
+pub mod bounce;
 mod crowd;
 mod deliver;
 mod digest;

@@ -1,5 +1,6 @@
-//! Reports of what became of a text after its provider took it, as events of its delivery.
+//! Reports of what became of a message after its provider took it, as events of its delivery.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -10,8 +11,10 @@ use super::report::Standing;
 use super::{Engine, Shared};
 use crate::channel::sms::receipt::Report;
 use crate::channel::sms::{BadReport, Parameters};
+use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::delivery::{Reason, Status};
+use crate::store::attempts::Event;
 use crate::store::outbox::Lane;
 use crate::store::{StoreError, Txn};
 
@@ -67,21 +70,22 @@ impl Engine {
         if report == Report::Progress {
             return Ok(());
         }
-        self.attempt_ends(key).await?;
+        self.attempt_ends(Channel::Sms, key).await?;
         let (shared, now) = (self.shared.clone(), self.now());
-        self.shared.store.commit(move |txn| record(txn, &shared, key, &report, now)).await?;
+        let place = (Channel::Sms, key);
+        self.shared.store.commit(move |txn| record(txn, &shared, place, &report, now)).await?;
         Ok(())
     }
 
     /// Waits until no attempt of the delivery is under way.
-    async fn attempt_ends(&self, key: Uuid) -> Result<(), ReceiptError> {
+    pub(super) async fn attempt_ends(&self, channel: Channel, key: Uuid) -> Result<(), ReceiptError> {
         let wait = self.shared.waiting.join(key);
         let deadline = tokio::time::Instant::now() + IN_FLIGHT_WAIT;
         loop {
             let changed = wait.changed();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if !self.shared.leases.holds(Lane::Channel(Channel::Sms), key) {
+            if !self.shared.leases.holds(Lane::Channel(channel), key) {
                 return Ok(());
             }
             if tokio::time::timeout_at(deadline, changed).await.is_err() {
@@ -91,29 +95,40 @@ impl Engine {
     }
 }
 
-fn record(
+/// Writes down what a report says, if the delivery is not at its end already.
+pub(super) fn record(
     txn: &mut Txn<'_>,
-    shared: &std::sync::Arc<Shared>,
-    key: Uuid,
+    shared: &Arc<Shared>,
+    (channel, key): (Channel, Uuid),
     report: &Report,
-    now: crate::clock::Millis,
+    now: Millis,
 ) -> Result<(), StoreError> {
     let Some(accepted) = txn.notification(key)? else { return Ok(()) };
     let standing = Standing::of(&accepted, &txn.events(key)?);
-    let status = standing.channels.iter().find(|standing| standing.channel == Channel::Sms);
+    let status = standing.channels.iter().find(|standing| standing.channel == channel);
     let Some(to) = status.and_then(|standing| moved(standing.status, report)) else { return Ok(()) };
     // An attempt whose answer was lost is not to be repeated once it is known to have arrived.
-    for due in txn.due_of(&accepted)?.into_iter().filter(|due| due.lane == Lane::Channel(Channel::Sms)) {
+    for due in txn.due_of(&accepted)?.into_iter().filter(|due| due.lane == Lane::Channel(channel)) {
         txn.remove_due(&due);
     }
     let (reason, detail) = match report {
         Report::Failed(words) => (Some(Reason::ProviderRejected), words.clone()),
         Report::Delivered | Report::Progress => (None, "reported by the provider".to_owned()),
     };
-    announce::record(txn, shared, key, &event(Channel::Sms, now, to, reason, Some(detail)))?;
+    move_to(txn, shared, key, event(channel, now, to, reason, Some(detail)))
+}
+
+/// Writes down what was heard of a delivery after its attempt.
+pub(super) fn move_to(
+    txn: &mut Txn<'_>,
+    shared: &Arc<Shared>,
+    key: Uuid,
+    event: Event,
+) -> Result<(), StoreError> {
+    announce::record(txn, shared, key, &event)?;
     let shared = shared.clone();
     txn.after(move || {
-        shared.metrics.delivery(Channel::Sms, to, reason);
+        shared.metrics.delivery(event.channel, event.status, event.reason);
         shared.waiting.ring(key);
     });
     Ok(())

@@ -112,6 +112,8 @@ impl Standing {
 
 impl ChannelStanding {
     fn advance(&mut self, event: &Event) {
+        // What is told of it on its way changes nothing.
+        let stays = self.status == Status::Sent && event.status == Status::Sent && !event.attempt;
         self.status = event.status;
         self.reason = event.reason;
         self.not_before = event.not_before;
@@ -120,6 +122,7 @@ impl ChannelStanding {
             self.last_attempt = Some(event.at);
         }
         match event.status {
+            Status::Sent if stays => {}
             Status::Sent | Status::Delivered => self.delivered_at = Some(event.at),
             Status::Failed | Status::Retrying => self.last_error.clone_from(&event.detail),
             Status::Pending

@@ -8,6 +8,7 @@ mod access;
 mod analytics;
 mod batches;
 mod bench;
+mod bounces;
 mod categories;
 mod channels;
 mod cli_backup;

@@ -2,6 +2,7 @@
 """A real Postfix and a real Dovecot in a directory of their own, for the tests that want a real mailbox.
 
     real_mta.py up DIR           starts both, prints {"smtp", "smtps", "imap", "ca", "username", "password", "domain"}
+    real_mta.py up DIR PROGRAM   the same; mails that come back to the sender go to the program's standard input
     real_mta.py down DIR         stops both
     real_mta.py fetch DIR USER   prints the user's mails as IMAP shows them: [{subject, message_id, text, html, …}]
 
@@ -9,6 +10,8 @@ Needs root and the Debian packages postfix, dovecot-imapd, dovecot-lmtpd and ope
 set-up is read or changed. Every local part at belfry.test has a mailbox, except these, which Postfix refuses:
 
     busy 450 4.2.1        full 452 4.2.2        nobody 550 5.1.1        unwanted 554 5.7.1
+
+Mail to elsewhere.test is taken first and then handed on to a server that refuses the same ones, so that it comes back.
 """
 
 import email
@@ -25,6 +28,7 @@ import sys
 import time
 
 DOMAIN, USERNAME, PASSWORD = "belfry.test", "belfry", "correct-horse"
+ELSEWHERE = "elsewhere.test"
 WAIT_SECONDS = 20
 
 REFUSED = {
@@ -94,7 +98,10 @@ mynetworks =
 virtual_mailbox_domains = {domain}
 virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
 default_transport = error:nothing leaves this machine
+transport_maps = inline:{{{transports}}}
 disable_dns_lookups = yes
+alias_maps =
+smtp_connection_cache_on_demand = no
 smtpd_tls_cert_file = {dir}/server.pem
 smtpd_tls_key_file = {dir}/server.key
 smtpd_tls_security_level = may
@@ -122,6 +129,12 @@ retry unix - - n - - error
 anvil unix - - n - 1 anvil
 tlsmgr unix - - n 1000? 1 tlsmgr
 proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+{far} inet n - n - - smtpd
+  -o smtpd_relay_restrictions=
+  -o {{ smtpd_recipient_restrictions = check_recipient_access inline:{{{refused}}}, reject }}
+came-back unix - n n - - pipe
+  flags=R user=nobody argv={program}
 pickup unix n - n 60 1 pickup
 postlog unix-dgram n - n - 1 postlogd
 """
@@ -160,19 +173,28 @@ def make_certificates(directory):
     )
 
 
-def configure(directory, ports):
+def refusals(domain):
+    return ", ".join(f"{{{local}@{domain} = {answer}}}" for local, answer in REFUSED.items())
+
+
+def configure(directory, ports, program):
     for name in ("postfix", "queue", "data", "mail", "dovecot"):
         (directory / name).mkdir(exist_ok=True)
     shutil.chown(directory / "data", "postfix", "postfix")
     shutil.chown(directory / "mail", "mail", "mail")
     make_certificates(directory)
-    refused = ", ".join(f"{{{local}@{DOMAIN} = {answer}}}" for local, answer in REFUSED.items())
+    refused = refusals(DOMAIN)
+    transports = [f"{{{ELSEWHERE} = smtp:[127.0.0.1]:{ports['far']}}}"]
+    if program:
+        transports.append(f"{{{USERNAME}@{DOMAIN} = came-back:}}")
     values = dict(
-        ports, dir=directory, domain=DOMAIN, password=PASSWORD, refused=refused, instance=f"belfry{ports['imap']}"
+        ports, dir=directory, domain=DOMAIN, password=PASSWORD, refused=refused, instance=f"belfry{ports['imap']}",
+        transports=", ".join(transports),
     )
     (directory / "dovecot" / "dovecot.conf").write_text(DOVECOT.format(**values))
     (directory / "postfix" / "main.cf").write_text(MAIN.format(**values))
-    master = MASTER.format(smtp=f"127.0.0.1:{ports['smtp']}", smtps=f"127.0.0.1:{ports['smtps']}")
+    services = {name: f"127.0.0.1:{ports[name]}" for name in ("smtp", "smtps", "far")}
+    master = MASTER.format(**services, refused=refusals(ELSEWHERE), program=program or "/bin/false")
     (directory / "postfix" / "master.cf").write_text(master)
 
 
@@ -195,12 +217,12 @@ def reachable_by_others(directory):
             sys.exit(f"{above} does not let other users through; choose a directory where they may go")
 
 
-def up(directory):
+def up(directory, program=None):
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o755)
     reachable_by_others(directory)
-    ports = free_ports(["smtp", "smtps", "imap", "lmtp", "sasl"])
-    configure(directory, ports)
+    ports = free_ports(["smtp", "smtps", "imap", "lmtp", "sasl", "far"])
+    configure(directory, ports, program)
     with open(directory / "start.log", "wb") as output:
         run("dovecot", "-c", str(directory / "dovecot" / "dovecot.conf"), output=output)
         run("postfix", "-c", str(directory / "postfix"), "start", output=output)
@@ -254,6 +276,8 @@ def main():
     match sys.argv[1:]:
         case ["up", directory]:
             up(pathlib.Path(directory).resolve())
+        case ["up", directory, program]:
+            up(pathlib.Path(directory).resolve(), program)
         case ["down", directory]:
             down(pathlib.Path(directory).resolve())
         case ["fetch", directory, user]:

@@ -21,6 +21,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use warp::reply::Response;
 
+use super::bounces;
 use super::call::{Call, parse_json};
 use super::fields::Fields;
 use super::problem::Problem;
@@ -96,6 +97,9 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     let name = fields.required("name", name);
     if name.as_ref().is_some_and(|name| name.contains('/')) {
         fields.wrong("name", "must hold no slash, since it is part of a path");
+    }
+    if name.as_deref() == Some(bounces::NAME) {
+        fields.wrong("name", "is taken: mails that came back are posted to /in/bounce");
     }
     let names = Preset::ALL.map(Preset::name);
     let preset = fields.one_of("preset", &names, Preset::from_name);

@@ -37,6 +37,16 @@ fn hooks() -> Vec<Operation> {
             .takes_raw("application/cloudevents-batch+json", "CloudEvents in batch mode.")
             .takes_raw("text/plain", "Anything, for the preset `raw`.")
             .gives(202, "HookResult", "What it became is on disk."),
+        op("post", "/in/bounce", tag, Key("ingest:bounce"), "Hand in a mail that came back")
+            .about(
+                "A delivery status notification (RFC 3464) as it came, headers and all, as a mail server pipes it: \
+                 `curl --fail --data-binary @-`. A failed delivery of ours is marked so, and where its recipient is unknown, \
+                 nothing is sent to that address any more. What is about no mail of ours, or about another address than that \
+                 was sent to, changes nothing.",
+            )
+            .takes_raw("message/rfc822", "The mail.")
+            .gives(202, "BounceResult", "What it changed is on disk.")
+            .fails(&[413]),
     ]
 }
 

@@ -3,6 +3,7 @@
 //! One call is one attempt. Whatever happens on the wire, every attempt of a delivery carries the same `Message-ID`,
 //! so that a mail whose answer got lost can be recognised as the same one when it comes again.
 
+pub mod bounce;
 mod compose;
 mod stream;
 mod tls;

@@ -101,13 +101,18 @@ pub(super) fn judge(trouble: &Trouble) -> Outcome {
 
 /// Whether a refusal of a recipient says that there is nobody of that address, and is no policy that others would fall
 /// under as well: by the enhanced status code (RFC 3463, section 3.2) where the server gives one, else by its words.
-fn names_nobody(code: u16, words: &str) -> bool {
+pub(super) fn names_nobody(code: u16, words: &str) -> bool {
     let first = words.split_whitespace().next().unwrap_or_default();
     if first.starts_with("5.") {
-        return ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"].contains(&first);
+        return speaks_of_the_address(first);
     }
     let words = words.to_lowercase();
     matches!(code, 550 | 551 | 553) && NOBODY.iter().any(|phrase| words.contains(phrase))
+}
+
+/// Whether an enhanced status code says that it is the address that is wrong.
+pub(super) fn speaks_of_the_address(status: &str) -> bool {
+    ["5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"].contains(&status)
 }
 
 /// How servers without enhanced status codes say that there is nobody of that address.

@@ -68,7 +68,13 @@ pub(in crate::engine) fn record(
     let Some((accepted, before)) = tally::context(txn, key)? else { return Ok(()) };
     tally::happening(txn, &accepted, &before, event);
     txn.push_event(key, event)?;
-    let Some(kind) = EventKind::of(event.status).filter(|_| !nobody_listens(shared)) else { return Ok(()) };
+    let last = before.iter().rfind(|earlier| earlier.channel == event.channel);
+    // A line of the story on the way: it was sent, and that is known.
+    let is_news =
+        event.attempt || event.status != Status::Sent || last.is_none_or(|last| last.status != Status::Sent);
+    let Some(kind) = EventKind::of(event.status).filter(|_| is_news && !nobody_listens(shared)) else {
+        return Ok(());
+    };
     let news = News {
         kind,
         channel: Some(event.channel),

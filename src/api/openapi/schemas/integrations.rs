@@ -77,6 +77,24 @@ pub(super) fn schemas() -> Schemas {
                 }),
             ),
         ),
+        (
+            "BounceResult",
+            object(
+                &["notification_id", "results"],
+                json!({
+                    "notification_id": { "type": ["string", "null"], "description": "The notification that came back, if it is one of ours." },
+                    "results": list(object(
+                        &["recipient", "action", "status", "outcome"],
+                        json!({
+                            "recipient": text("The address that it could not be sent on to."),
+                            "action": text("What the other mail server did: `failed`, `delayed`, `delivered`, `relayed` or `expanded`."),
+                            "status": text("Its status code, such as `5.1.1`."),
+                            "outcome": text("`suppressed`, `failed`, `delivered`, `noted`, `duplicate`, or `unknown` where it is about no mail of ours."),
+                        }),
+                    )),
+                }),
+            ),
+        ),
         ("Endpoint", object(&required, endpoint)),
         ("EndpointWithSecret", object(&[&required[..], &["secret"]].concat(), with_secret)),
         (
