@@ -1,6 +1,6 @@
 //! `GET /v1/captured`: what channels in capture mode kept instead of sending.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 use warp::reply::Response;
 
@@ -11,6 +11,7 @@ use crate::access::Scope;
 use crate::engine::report::instant;
 use crate::model::channel::Channel;
 use crate::model::invalid::Invalid;
+use crate::store::captures::Capture;
 
 /// The list, newest first.
 pub async fn list(call: Call) -> Result<Response, Problem> {
@@ -27,17 +28,20 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         .map(|c| Uuid::parse_str(&c).map_err(|_| Invalid::one("cursor", "is not one that this list gave")))
         .transpose()?;
     let captures = call.api.engine.store().captures(channel, before, page.limit).await?;
-    Ok(shapes::page(captures, |capture| {
-        json!({
-            "id": capture.id.to_string(),
-            "channel": capture.channel.name(),
-            "notification_id": capture.message.notification_id,
-            "user_id": capture.message.user_id,
-            "to": capture.message.to,
-            "title": capture.message.title,
-            "text": capture.message.text,
-            "html": capture.message.html,
-            "at": instant(capture.at),
-        })
-    }))
+    Ok(shapes::page(captures, |capture| shape(&capture)))
+}
+
+/// A kept message as the outside sees it.
+pub fn shape(capture: &Capture) -> Value {
+    json!({
+        "id": capture.id.to_string(),
+        "channel": capture.channel.name(),
+        "notification_id": capture.message.notification_id,
+        "user_id": capture.message.user_id,
+        "to": capture.message.to,
+        "title": capture.message.title,
+        "text": capture.message.text,
+        "html": capture.message.html,
+        "at": instant(capture.at),
+    })
 }

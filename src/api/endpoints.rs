@@ -31,7 +31,8 @@ fn state(endpoint: &Endpoint, opened_at: Option<Millis>) -> &'static str {
     }
 }
 
-fn shape(call: &Call, endpoint: &Endpoint) -> Value {
+/// An endpoint as the outside sees it, without its secret.
+pub fn shape(call: &Call, endpoint: &Endpoint) -> Value {
     let opened_at = call.api.engine.endpoint_opened_at(endpoint.id);
     let events = match &endpoint.events {
         Interest::All => vec![EVERY],

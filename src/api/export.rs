@@ -1,11 +1,13 @@
 //! `/v1/users/{id}/export`: everything that is stored of a person, as one JSON document.
 
 use serde_json::{Value, json};
+use uuid::Uuid;
 use warp::reply::Response;
 
 use super::call::Call;
+use super::forget::{self, Named};
 use super::problem::Problem;
-use super::{inbox, push, shapes, users, wishes};
+use super::{captured, endpoints, hooks, inbox, push, schedules, shapes, suppressions, users, wishes};
 use crate::access::Scope;
 use crate::engine::report::{Standing, instant};
 use crate::model::invalid::Invalid;
@@ -17,11 +19,11 @@ use crate::store::inbox::{Entry, Shelf};
 const NOTIFICATIONS_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Notifications and topics that are read at once.
 const STEP: usize = 200;
-/// The most topics in a document.
-const TOPICS_MAX: usize = 10_000;
+/// The most topics, workflows and kept messages in a document, each.
+const LISTED_MAX: usize = 10_000;
 
-/// `GET`: who they are, what they want and how that came to be, where they are a member, and what they were sent with
-/// where it stands and what they marked, newest first. Where that is too much for one document `next_cursor` leads to
+/// `GET`: who they are, what they want and how that came to be, where they are a member, what is set up for them, and what
+/// they were sent with where it stands and what they marked, newest first. Where that is too much for one document `next_cursor` leads to
 /// older notifications.
 pub async fn show(call: Call, id: &str) -> Result<Response, Problem> {
     let id = call.person(id, &Scope::Read)?;
@@ -32,6 +34,7 @@ pub async fn show(call: Call, id: &str) -> Result<Response, Problem> {
     let store = call.api.engine.store();
     let user = store.user(&id).await?.ok_or_else(|| Problem::not_found("user"))?;
     let mut document = known_of(store, &user).await?;
+    set_up_for(&call, &user, &mut document).await?;
     let (notifications, next) = notifications_of(store, &id, before).await?;
     document["notifications"] = json!(notifications);
     document["next_cursor"] = json!(next);
@@ -49,7 +52,7 @@ async fn known_of(store: &Store, user: &User) -> Result<Value, Problem> {
         let of_page = page.items.into_iter();
         topics.extend(of_page.map(|(name, since)| json!({ "name": name, "since": instant(since) })));
         after = page.next;
-        if after.is_none() || topics.len() >= TOPICS_MAX {
+        if after.is_none() || topics.len() >= LISTED_MAX {
             break;
         }
     }
@@ -60,6 +63,44 @@ async fn known_of(store: &Store, user: &User) -> Result<Value, Problem> {
         "topics": topics,
         "push_subscriptions": browsers.iter().map(push::shape).collect::<Vec<_>>(),
     }))
+}
+
+/// What others have set up for a person, and what is kept of their addresses. Nobody else whom it names is shown.
+async fn set_up_for(call: &Call, user: &User, document: &mut Value) -> Result<(), Problem> {
+    let (api, store, now) = (&call.api, call.api.engine.store(), call.api.clock.now());
+    let (mut recurring, mut before) = (Vec::new(), None);
+    loop {
+        let page = store.schedules(before, STEP).await?;
+        for schedule in &page.items {
+            let mut shown = match forget::named_in(&schedule.body, &user.id) {
+                Named::Alone | Named::Among(_) => schedules::shape(schedule, now),
+                Named::No => continue,
+            };
+            if shown["notification"]["to"].is_array() {
+                shown["notification"]["to"] = json!([user.id]);
+            }
+            recurring.push(shown);
+        }
+        before = page.next.as_deref().and_then(|next| Uuid::parse_str(next).ok());
+        if before.is_none() {
+            break;
+        }
+    }
+    let mut suppressed = Vec::new();
+    for (channel, address) in user.addresses() {
+        let suppression = store.suppression_of(channel, &address).await?;
+        suppressed.extend(suppression.iter().map(suppressions::shape));
+    }
+    let kept = store.captures_of(&user.id, LISTED_MAX).await?;
+    let mut theirs = api.engine.endpoints();
+    theirs.retain(|endpoint| endpoint.user_id.as_deref() == Some(user.id.as_str()));
+    document["schedules"] = json!(recurring);
+    document["hooks"] = api.hooks.naming(&user.id).iter().map(|hook| hooks::shape(hook)).collect();
+    document["endpoints"] = theirs.iter().map(|endpoint| endpoints::shape(call, endpoint)).collect();
+    document["suppressions"] = json!(suppressed);
+    document["captured"] = kept.iter().map(captured::shape).collect();
+    document["workflows"] = json!(store.workflows_of(&user.id, LISTED_MAX).await?);
+    Ok(())
 }
 
 /// As many notifications as there is room for, and where the rest begins.

@@ -18,6 +18,7 @@ mod cors;
 mod endpoints;
 mod export;
 mod fields;
+mod forget;
 mod health;
 mod hooks;
 pub mod idempotent;

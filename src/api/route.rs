@@ -20,6 +20,7 @@ use super::call::{Body, Call};
 use super::channels;
 use super::endpoints;
 use super::export;
+use super::forget;
 use super::hooks;
 use super::problem::Problem;
 use super::receipts;
@@ -239,7 +240,7 @@ async fn v1(call: Call, path: &[&str]) -> Result<Response, Problem> {
             GET => |call| users::show(call, id),
             PUT => |call| users::put(call, id),
             PATCH => |call| users::patch(call, id),
-            DELETE => |call| users::erase(call, id),
+            DELETE => |call| forget::erase(call, id),
         ),
         ["users", id, "push-subscriptions"] => on!(call,
             GET => |call| push::list(call, id),

@@ -26,8 +26,6 @@ use crate::model::zone::check_zone;
 const UPCOMING_LEN: usize = 5;
 /// The longest name, in characters.
 const NAME_CHARS_MAX: usize = 128;
-/// Schedules in one read while somebody is forgotten.
-const FORGOTTEN_LEN: usize = 100;
 const FIELDS: [&str; 7] = ["name", "cron", "timezone", "notification", "enabled", "starts_at", "ends_at"];
 
 impl Composer for Api {
@@ -103,53 +101,6 @@ pub async fn run(call: Call, id: &str) -> Result<Response, Problem> {
         Err(why) => return Err(Invalid::one("notification", why).into()),
     };
     Ok(shapes::json_response(StatusCode::ACCEPTED, &body))
-}
-
-/// Takes a person who is forgotten out of what recurs: schedules for them alone go, lists are shortened.
-pub async fn forget(api: &Api, user: &str) -> Result<(), Problem> {
-    let mut before = None;
-    loop {
-        let page = api.engine.store().schedules(before, FORGOTTEN_LEN).await?;
-        for schedule in &page.items {
-            match without(&schedule.body, user) {
-                Without::Nobody => drop(api.engine.delete_schedule(schedule.id).await?),
-                Without::Others(body) => {
-                    api.engine.change_schedule(schedule.id, move |schedule| schedule.body = body).await?;
-                }
-                Without::Same => {}
-            }
-        }
-        before = match page.next.as_deref().and_then(|next| Uuid::parse_str(next).ok()) {
-            Some(next) => Some(next),
-            None => return Ok(()),
-        };
-    }
-}
-
-/// Whom a body is for when one person is left out.
-#[derive(Debug, PartialEq, Eq)]
-enum Without {
-    /// It was for them alone.
-    Nobody,
-    /// It goes to the others.
-    Others(String),
-    /// It does not name them.
-    Same,
-}
-
-fn without(body: &str, user: &str) -> Without {
-    let mut body = shapes::stored_json(Some(body));
-    if body["user_id"] == user {
-        return Without::Nobody;
-    }
-    let Some(users) = body["to"].as_array_mut() else { return Without::Same };
-    let before = users.len();
-    users.retain(|named| named != user);
-    match users.len() {
-        0 => Without::Nobody,
-        left if left == before => Without::Same,
-        _ => Without::Others(body.to_string()),
-    }
 }
 
 fn unknown() -> Problem {
@@ -248,7 +199,8 @@ fn blank() -> Schedule {
     }
 }
 
-fn shape(schedule: &Schedule, now: Millis) -> Value {
+/// A schedule as the outside sees it.
+pub fn shape(schedule: &Schedule, now: Millis) -> Value {
     let upcoming: Vec<String> = schedule.upcoming(now, UPCOMING_LEN).into_iter().map(instant).collect();
     let last = schedule.last.as_ref();
     json!({
@@ -271,24 +223,4 @@ fn shape(schedule: &Schedule, now: Millis) -> Value {
         "created_at": instant(schedule.created_at),
         "updated_at": instant(schedule.updated_at),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn somebody_who_is_forgotten_is_in_no_body() {
-        for (body, wanted) in [
-            (r#"{"user_id":"ada","title":"t"}"#, Without::Nobody),
-            (r#"{"to":["ada"]}"#, Without::Nobody),
-            (r#"{"to":["ada","bob"]}"#, Without::Others(r#"{"to":["bob"]}"#.to_owned())),
-            (r#"{"to":["bob"]}"#, Without::Same),
-            (r#"{"to":"all"}"#, Without::Same),
-            (r#"{"topic":"ada"}"#, Without::Same),
-            (r#"{"user_id":"bob"}"#, Without::Same),
-        ] {
-            assert_eq!(without(body, "ada"), wanted, "{body}");
-        }
-    }
 }

@@ -19,7 +19,8 @@ use crate::model::suppression::{CHANNELS, REASON_CHARS_MAX, Source, Suppression}
 use crate::model::user::{check_email, check_phone};
 use crate::store::Txn;
 
-fn shape(suppression: &Suppression) -> Value {
+/// A suppression as the outside sees it.
+pub fn shape(suppression: &Suppression) -> Value {
     json!({
         "id": suppression.id.to_string(),
         "channel": suppression.channel.name(),

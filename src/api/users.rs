@@ -7,7 +7,7 @@ use warp::reply::Response;
 use super::call::Call;
 use super::fields::Fields;
 use super::problem::Problem;
-use super::{schedules, shapes, wishes};
+use super::{shapes, wishes};
 use crate::access::{Principal, Scope};
 use crate::engine::preferences::Changed;
 use crate::engine::report::instant;
@@ -19,7 +19,6 @@ use crate::model::phone::CallingCode;
 use crate::model::user::{EMAIL_BYTES_MAX, User, check_email, check_phone};
 use crate::model::zone::check_zone;
 use crate::store::{StoreError, Txn};
-use crate::ws::close;
 
 /// How long a minted token is good where the request does not say, and at most, in seconds.
 const TOKEN_SECONDS: i64 = 3_600;
@@ -77,18 +76,6 @@ pub async fn patch(mut call: Call, id: &str) -> Result<Response, Problem> {
     write(&call, id, change, false).await
 }
 
-/// `DELETE /v1/users/{id}`: forgets the person.
-pub async fn erase(call: Call, id: &str) -> Result<Response, Problem> {
-    let id = admin_names(&call, id)?;
-    // Nobody stays connected as somebody who is forgotten.
-    call.api.hub.close_user(&id, close::KICKED);
-    schedules::forget(&call.api, &id).await?;
-    if !call.api.engine.erase_user(&id).await? {
-        return Err(Problem::not_found("user"));
-    }
-    Ok(shapes::no_content())
-}
-
 /// `POST /v1/users/{id}/tokens`.
 pub async fn mint(mut call: Call, id: &str) -> Result<Response, Problem> {
     let id = admin_names(&call, id)?;
@@ -112,7 +99,11 @@ pub async fn mint(mut call: Call, id: &str) -> Result<Response, Problem> {
     Ok(shapes::json_response(StatusCode::CREATED, &body))
 }
 
-fn admin_names(call: &Call, id: &str) -> Result<String, Problem> {
+/// The id of a person that an admin key names.
+///
+/// # Errors
+/// 403 for any other key, 422 for what is no id.
+pub fn admin_names(call: &Call, id: &str) -> Result<String, Problem> {
     call.holder_of(&Scope::Admin)?;
     if id == "me" {
         return Err(Problem::forbidden("an API key belongs to no user; name the user's id"));

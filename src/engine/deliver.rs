@@ -223,7 +223,9 @@ impl Engine {
             .commit(move |txn| {
                 let there = txn.is_due(&due)?;
                 // Withdrawn while it was under way: what has left has left, and that is told; the rest is moot.
-                if !there && event.status != Status::Sent && event.status != Status::Delivered {
+                let left = event.status == Status::Sent || event.status == Status::Delivered;
+                // Of somebody who was erased meanwhile nothing is remembered.
+                if !there && (!left || txn.notification(due.key)?.is_none()) {
                     return Ok(());
                 }
                 txn.remove_due(&due);

@@ -154,6 +154,10 @@ impl Engine {
                     events.extend(told.into_iter().map(|key| (key, event.clone())));
                 }
                 let before = txn.group(&user, channel, id)?;
+                if before.is_none() && txn.user(&user)?.is_none() {
+                    // Of somebody who was erased meanwhile nothing is remembered.
+                    return Ok(());
+                }
                 match (&before, moved_to) {
                     (Some(group), Some((at, attempts))) => {
                         let moved = Group { at, attempts, ..group.clone() };

@@ -23,6 +23,8 @@ impl Engine {
     /// Where the store takes no writes. What was removed by then stays removed; ask again.
     pub async fn erase_user(&self, user: &str) -> Result<bool, StoreError> {
         let mut erased = self.erase_endpoints_of(user).await?;
+        // A send that is under way would bring them back.
+        erased |= self.erase_from_sends(user).await?;
         loop {
             let id = user.to_owned();
             let (any, more) = self
@@ -56,6 +58,20 @@ impl Engine {
             erased |= any;
             if !more {
                 return Ok(erased);
+            }
+        }
+    }
+
+    async fn erase_from_sends(&self, user: &str) -> Result<bool, StoreError> {
+        let (mut any, mut after) = (false, None::<Vec<u8>>);
+        loop {
+            let user = user.to_owned();
+            let step = move |txn: &mut Txn<'_>| txn.erase_from_sends(&user, after.as_deref());
+            let (found, next) = self.shared.store.commit(step).await?;
+            any |= found;
+            match next {
+                Some(next) => after = Some(next),
+                None => return Ok(any),
             }
         }
     }

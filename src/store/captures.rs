@@ -99,6 +99,28 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Messages kept of one person, newest first, at most `limit`. Goes through all that are kept.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn captures_of(&self, user: &str, limit: usize) -> Answer<Vec<Capture>> {
+        let user = user.to_owned();
+        self.read(move |view| {
+            let mut theirs = Vec::new();
+            view.scan(&[keys::CAPTURE], &[keys::CAPTURE + 1], true, &mut |key, value| {
+                let capture: CaptureV1 = view.open_value(key, value)?;
+                if let (true, Some(id)) = (capture.user_id == user, keys::id_at(key, 1)) {
+                    theirs.push(capture.into_capture(id));
+                }
+                Ok(theirs.len() < limit)
+            })?;
+            Ok(theirs)
+        })
+        .await
+    }
+}
+
 impl Txn<'_> {
     /// Keeps a message.
     pub fn put_capture(&mut self, capture: &Capture) {

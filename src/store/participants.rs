@@ -41,6 +41,26 @@ fn last_day(read: &impl Read, user: &str, workflow: &str) -> Answer<Option<u32>>
 }
 
 impl Store {
+    /// The workflows that a person takes part in, at most `limit`.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn workflows_of(&self, user: &str, limit: usize) -> Answer<Vec<String>> {
+        let prefix = keys::participations_of(user);
+        self.read(move |view| {
+            let mut end = prefix.clone();
+            end.push(0xff);
+            let mut found = Vec::new();
+            view.scan(&prefix, &end, false, &mut |key, _| {
+                let workflow = key.get(prefix.len()..).unwrap_or_default();
+                found.push(String::from_utf8_lossy(workflow).into_owned());
+                Ok(found.len() < limit)
+            })?;
+            Ok(found)
+        })
+        .await
+    }
+
     /// Whether a person takes part in a workflow.
     ///
     /// # Errors

@@ -173,6 +173,36 @@ impl Txn<'_> {
         Ok(Some(Step { users, last: rest.is_none() }))
     }
 
+    /// Takes a person out of the lists of sends that are under way, from the list behind `after` on, a bounded number of
+    /// lists at a time; answers whether they were in one, and where to go on, if there is more.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn erase_from_sends(&mut self, user: &str, after: Option<&[u8]>) -> Answer<(bool, Option<Vec<u8>>)> {
+        /// Lists read in one write.
+        const LISTS_MAX: usize = 200;
+        let mut from = after.map_or_else(|| vec![keys::SENDING_PART], <[u8]>::to_vec);
+        if after.is_some() {
+            from.push(0);
+        }
+        let (mut seen, mut last, mut shorter) = (0, None, Vec::new());
+        self.scan(&from, &[keys::SENDING_PART + 1], false, &mut |key, value| {
+            let mut part: UsersV1 = self.open_value(key, value)?;
+            let before = part.users.len();
+            part.users.retain(|named| named != user);
+            if part.users.len() < before {
+                shorter.push((key.to_vec(), part));
+            }
+            (seen, last) = (seen + 1, Some(key.to_vec()));
+            Ok(seen < LISTS_MAX)
+        })?;
+        let any = !shorter.is_empty();
+        for (key, part) in shorter {
+            self.replace(key, &part)?;
+        }
+        Ok((any, last.filter(|_| seen == LISTS_MAX)))
+    }
+
     /// Forgets a send that was withdrawn, with the people whom it still names; at most so many lists of them at once.
     /// Answers whether that was all.
     ///
@@ -202,7 +232,31 @@ impl Txn<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::codec::{decode, encode};
+    use super::super::open::Options;
     use super::*;
+    use crate::supervise::Supervisor;
+
+    #[tokio::test]
+    async fn somebody_who_is_erased_is_in_no_list_that_is_still_to_be_sent_to() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let options = Options { path: dir.path().to_owned(), cache_bytes: 8 << 20 };
+        let store = Store::open(&options, &Supervisor::new()).expect("a new store");
+        let users = (0..300 * STEP_LEN).map(|number| format!("u{number}"));
+        let target = Target::Users(users.chain(["zoe".to_owned()]).collect());
+        let id = Uuid::from_u128(1);
+        let put = move |txn: &mut Txn<'_>| {
+            txn.put_sending(id, &target);
+            Ok::<_, StoreError>(())
+        };
+        store.commit(put).await.expect("a write");
+        let erase = |after: Option<Vec<u8>>| {
+            store.commit(move |txn: &mut Txn<'_>| txn.erase_from_sends("zoe", after.as_deref()))
+        };
+        let (found, next) = erase(None).await.expect("a write");
+        assert!(!found && next.is_some(), "the first lists do not have her");
+        assert_eq!(erase(next).await.expect("a write"), (true, None));
+        assert!(!erase(None).await.expect("a write").0);
+    }
 
     #[test]
     fn a_send_keeps_its_bytes() {

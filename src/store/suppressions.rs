@@ -128,6 +128,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The suppression of an address, if it has one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn suppression_of(&self, channel: Channel, address: &str) -> Answer<Option<Suppression>> {
+        let address = address.to_owned();
+        self.read(move |view| of(view, channel, &address)).await
+    }
+}
+
 impl Txn<'_> {
     /// Suppresses an address. One that is suppressed already stays as it is; answers how it stands, and whether it is new.
     ///

@@ -17,6 +17,7 @@ mod crash;
 mod effective;
 mod email;
 mod endpoints;
+mod erase;
 mod export;
 mod health;
 mod hooks;

@@ -45,7 +45,8 @@ const SECRET_BYTES_MAX: usize = 256;
 /// The most headers that a test can have.
 const TEST_HEADERS_LEN_MAX: usize = 50;
 
-fn shape(hook: &Hook) -> Value {
+/// A hook as the outside sees it, without what it authenticates by.
+pub fn shape(hook: &Hook) -> Value {
     let record = &hook.record;
     let mapping: BTreeMap<&String, &String> =
         record.mapping.iter().map(|(name, source)| (name, source)).collect();

@@ -57,6 +57,22 @@ impl Hook {
         Ok(Hook { mapping: Mapping::compile(&fields)?, preset, record })
     }
 
+    /// Whether it names that person.
+    fn names(&self, user: &str) -> bool {
+        let mapped = |(field, source): &(String, String)| field == "user_id" && source == user;
+        self.record.user_id.as_deref() == Some(user) || self.record.mapping.iter().any(mapped)
+    }
+
+    /// Whether it is for that person, who it names, alone: no mapping finds anybody else.
+    fn is_for(&self, user: &str) -> bool {
+        let finds = |(field, source): &(String, String)| match field.as_str() {
+            "user_id" => source != user,
+            "topic" => true,
+            _ => false,
+        };
+        !self.record.mapping.iter().any(finds)
+    }
+
     /// Whether `token` is this hook's. Takes the same time wherever they differ.
     pub fn is_token(&self, token: &str) -> bool {
         let hash = token_hash(token);
@@ -136,6 +152,44 @@ impl Hooks {
         self.store.commit(move |txn| txn.remove_hook(id)).await?;
         let held = self.held.load_full();
         self.held.store(Arc::new(held.iter().filter(|hook| hook.record.id != id).cloned().collect()));
+        Ok(())
+    }
+
+    /// The hooks that name a person.
+    pub fn naming(&self, user: &str) -> Vec<Arc<Hook>> {
+        self.all().into_iter().filter(|hook| hook.names(user)).collect()
+    }
+
+    /// Forgets a person: their own hooks go, and those whose mapping finds somebody else too name them no more. Answers
+    /// whether there were any.
+    ///
+    /// # Errors
+    /// Where the store takes no writes. What was forgotten by then stays so.
+    pub async fn forget(&self, user: &str) -> Result<bool, StoreError> {
+        let theirs = self.naming(user);
+        for hook in &theirs {
+            if hook.is_for(user) {
+                self.remove(hook.record.id).await?;
+            } else {
+                self.let_go(hook, user).await?;
+            }
+        }
+        Ok(!theirs.is_empty())
+    }
+
+    /// Takes the person out of a hook that has others.
+    async fn let_go(&self, hook: &Hook, user: &str) -> Result<(), StoreError> {
+        let _changing = self.changing.lock().await;
+        let mut record = hook.record.clone();
+        record.user_id.take_if(|named| named == user);
+        record.mapping.retain(|(field, source)| field != "user_id" || source != user);
+        let Ok(without) = Hook::of(record.clone(), hook.preset) else { return Ok(()) };
+        self.store.commit(move |txn| txn.put_hook(&record)).await?;
+        let held = self.held.load_full();
+        let without = Arc::new(without);
+        let others = held.iter().filter(|other| other.record.id != without.record.id).cloned();
+        let held: Vec<Arc<Hook>> = others.chain([without.clone()]).collect();
+        self.held.store(Arc::new(held));
         Ok(())
     }
 

@@ -31,7 +31,7 @@ fn users() -> Vec<Operation> {
             .takes("UserInput")
             .gives(200, "User", "The user as they are now."),
         op("delete", "/v1/users/{id}", tag, Key("admin"), "Erase a user")
-            .about("From every store and log; their connections are closed.")
+            .about("From every store and log: what they were sent, want and set up, and the schedules and hooks for them alone. Their connections are closed.")
             .gives_nothing(204, "Nothing of them is left."),
         op("post", "/v1/users/{id}/tokens", tag, Key("admin"), "Mint a user token")
             .may_take("TokenInput")

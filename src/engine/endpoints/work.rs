@@ -174,7 +174,7 @@ impl Engine {
         let (shared, now) = (self.shared.clone(), self.now());
         let next = next(&called, event.attempts, self.shared.rules.load().schedule(Channel::Webhook), now);
         let about = Some((accepted.id(), accepted.notification.user_id.clone()));
-        let attempt = EndpointAttempt {
+        let mut attempt = EndpointAttempt {
             next_at: match next {
                 Next::At(at) => Some(at),
                 Next::Done | Next::GivenUp => None,
@@ -184,6 +184,10 @@ impl Engine {
         self.shared
             .store
             .commit(move |txn| {
+                if txn.notification(event.notification)?.is_none() {
+                    // Its person was erased meanwhile.
+                    (attempt.about, attempt.answer) = (None, String::new());
+                }
                 // It may have been deleted meanwhile, with all that waits for it.
                 if !note_call(&shared, txn, &attempt, &called.verdict)? {
                     return Ok(());

@@ -114,6 +114,9 @@ pub(super) fn schemas() -> Schemas {
                 json!({
                     "user": schema("User"), "preferences": schema("Preferences"), "preferences_history": list(json!({ "type": "object" })),
                     "topics": list(schema("TopicOfUser")), "notifications": list(json!({ "type": "object" })),
+                    "schedules": list(schema("Schedule")), "hooks": list(schema("Hook")), "endpoints": list(schema("Endpoint")),
+                    "suppressions": list(schema("Suppression")), "captured": list(schema("Captured")), "workflows": texts(),
+                    "push_subscriptions": list(schema("PushSubscription")),
                     "next_cursor": { "type": ["string", "null"] }, "exported_at": instant("When."),
                 }),
             ),
