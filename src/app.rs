@@ -468,6 +468,11 @@ fn sms(config: &Config, secret: &[u8]) -> Result<Option<Sms>, sms::SetupError> {
     Sms::new(settings, receipts).map(Some)
 }
 
+fn dkim(settings: &crate::channel::settings::Email) -> Option<email::Dkim> {
+    let (selector, private_key) = (settings.dkim_selector.clone()?, settings.dkim_private_key.clone()?);
+    Some(email::Dkim { domain: settings.dkim_domain.clone(), selector, private_key })
+}
+
 fn email(config: &Config) -> Result<Option<Email>, SetupError> {
     let settings = &config.channels.email;
     let Some(host) = settings.host.clone().filter(|_| settings.mode() == Mode::Live) else {
@@ -484,6 +489,7 @@ fn email(config: &Config) -> Result<Option<Email>, SetupError> {
         },
         username: settings.username.clone(),
         password: settings.password.clone(),
+        dkim: dkim(settings),
         from: settings.from.to_string(),
         reply_to: settings.reply_to.as_ref().map(ToString::to_string),
         ca_file: settings.ca_file.clone(),

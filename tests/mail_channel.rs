@@ -69,6 +69,7 @@ impl Server {
             ca_file: Some(self.ca.clone()),
             timeout: Duration::from_secs(10),
             connections_max: 4,
+            dkim: None,
             base_url: None,
         }
     }
@@ -381,6 +382,7 @@ async fn a_server_that_is_not_there_is_tried_again() {
         ca_file: None,
         timeout: Duration::from_secs(5),
         connections_max: 1,
+        dkim: None,
         base_url: None,
     };
     let error = retry(Email::new(options.clone()).unwrap().send(&to("alice")).await);

@@ -38,6 +38,7 @@ impl Servers {
             ca_file: Some(self.said["ca"].as_str().unwrap().into()),
             timeout: Duration::from_secs(20),
             connections_max: 4,
+            dkim: None,
             base_url: None,
         })
         .unwrap()

@@ -6,12 +6,14 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use secrecy::SecretString;
 
+use super::email::dkim::is_private_key;
 use super::push::settings::BrowserPush;
 use super::sms::settings::Sms;
 use crate::model::channel::{Channel, Mode};
 use crate::model::rate::Rate;
 use crate::settings::{
-    Kind, Unit, Violation, one_of, optional, parsed, path, secret, sections, settings, text, whole, within,
+    Kind, Unit, Violation, one_of, optional, parsed, path, secret, secret_prose, sections, settings, text,
+    whole, within,
 };
 
 /// How the connection to the mail server is protected.
@@ -70,6 +72,19 @@ settings! {
         from: Mailbox = sender(), mailbox();
         /// Where answers go, when not to `from`.
         reply_to: Option<Mailbox> = None, optional(mailbox(), "Support <support@example.org>");
+        /// The private key that signs every mail (DKIM), for a mail server that does not sign by itself, as made by
+        /// `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`. Needs `dkim.selector`.
+        dkim_private_key as "dkim.private_key": Option<SecretString> = None, optional(
+            secret_prose(
+                "a private key in PEM that can sign mails: RSA of 2048 to 4096 bits, or Ed25519",
+                is_private_key,
+            ),
+            "",
+        );
+        /// The name under which the public key is published: `<selector>._domainkey.<domain>`.
+        dkim_selector as "dkim.selector": Option<String> = None, optional(host(), "belfry");
+        /// The domain that publishes it. Without it: that of `from`.
+        dkim_domain as "dkim.domain": Option<String> = None, optional(host(), "example.org");
         /// A file of certificates in PEM that are trusted beside those of the system, for a mail server with a
         /// certificate authority of its own.
         ca_file: Option<PathBuf> = None, optional(path(), "/etc/belfry/mail-ca.pem");
@@ -151,6 +166,12 @@ fn is_complete(email: &Email, name: &dyn Fn(&str) -> String) -> Vec<Violation> {
         (Some(_), None) => violations.push(missing("password", "username")),
         (None, Some(_)) => violations.push(missing("username", "password")),
         (Some(_), Some(_)) | (None, None) => {}
+    }
+    match (&email.dkim_private_key, &email.dkim_selector, &email.dkim_domain) {
+        (Some(_), None, _) => violations.push(missing("dkim.selector", "dkim.private_key")),
+        (None, Some(_), _) => violations.push(missing("dkim.private_key", "dkim.selector")),
+        (None, None, Some(_)) => violations.push(missing("dkim.private_key", "dkim.domain")),
+        (Some(_), Some(_), _) | (None, None, None) => {}
     }
     violations
 }

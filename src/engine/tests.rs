@@ -146,6 +146,7 @@ fn nobody_there() -> Email {
         from: "belfry@example.org".into(),
         reply_to: None,
         ca_file: None,
+        dkim: None,
         timeout: Duration::from_secs(5),
         connections_max: 2,
         base_url: None,

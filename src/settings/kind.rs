@@ -128,13 +128,14 @@ pub fn text(allowed: &str) -> Kind<String> {
 
 /// Text that may have line breaks, which `accept` judges.
 pub fn prose(allowed: &str, accept: impl Fn(&str) -> bool + 'static) -> Kind<String> {
-    let stray = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    let read = move |written: &Written| {
-        let text = written.text()?;
-        let fits = !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains(stray);
-        (fits && accept(text)).then(|| text.to_owned())
-    };
+    let read = move |written: &Written| lines(written.text()?).filter(|text| accept(text)).map(str::to_owned);
     Kind::new(allowed.to_owned(), read, |text| quoted(text))
+}
+
+fn lines(text: &str) -> Option<&str> {
+    let stray = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+    let fits = !text.is_empty() && text.len() <= TEXT_BYTES_MAX && !text.contains(stray);
+    fits.then_some(text)
 }
 
 /// A table of texts, never shown since their values may be secrets. `accept` judges each entry.
@@ -156,6 +157,15 @@ pub fn path() -> Kind<PathBuf> {
 pub fn secret(allowed: &str, accept: fn(&str) -> bool) -> Kind<SecretString> {
     let read = move |written: &Written| {
         plain(written.text()?).filter(|text| accept(text)).map(|text| SecretString::from(text.to_owned()))
+    };
+    let show = |_: &SecretString| "[set]".to_owned();
+    Kind { secret: true, ..Kind::new(allowed.to_owned(), read, show) }
+}
+
+/// The same with line breaks, as a key in PEM.
+pub fn secret_prose(allowed: &str, accept: fn(&str) -> bool) -> Kind<SecretString> {
+    let read = move |written: &Written| {
+        lines(written.text()?).filter(|text| accept(text)).map(|text| SecretString::from(text.to_owned()))
     };
     let show = |_: &SecretString| "[set]".to_owned();
     Kind { secret: true, ..Kind::new(allowed.to_owned(), read, show) }

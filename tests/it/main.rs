@@ -14,6 +14,7 @@ mod channels;
 mod cli_backup;
 mod cli_user;
 mod crash;
+mod dkim;
 mod effective;
 mod email;
 mod endpoints;

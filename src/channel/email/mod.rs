@@ -5,6 +5,7 @@
 
 pub mod bounce;
 mod compose;
+pub(super) mod dkim;
 mod stream;
 mod tls;
 mod transport;
@@ -14,12 +15,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::delivery::Outcome;
 use crate::model::message::Message;
 
-use compose::Sender;
+use compose::{Mail, Sender};
+use dkim::Signer;
 use transport::Relay;
 
 pub use compose::BODY_BYTES_MAX;
@@ -60,8 +62,21 @@ pub struct Options {
     pub timeout: Duration,
     /// The most connections to the server at any time; at least 1.
     pub connections_max: usize,
+    /// What signs the mails, where the server that takes them does not.
+    pub dkim: Option<Dkim>,
     /// Where this server is reached from outside, for the links that a mail's headers carry.
     pub base_url: Option<String>,
+}
+
+/// A signature for the mails: the keys of `channels.email.dkim`.
+#[derive(Clone, Debug)]
+pub struct Dkim {
+    /// Whose signature it is, if not that of the sender's domain.
+    pub domain: Option<String>,
+    /// Under which name the domain publishes the public key.
+    pub selector: String,
+    /// The private key in PEM.
+    pub private_key: SecretString,
 }
 
 /// Why the channel cannot be set up. Each names the key at fault.
@@ -92,6 +107,7 @@ pub enum SetupError {
 #[derive(Debug)]
 pub struct Email {
     sender: Sender,
+    signer: Option<Signer>,
     relay: Relay,
 }
 
@@ -107,13 +123,18 @@ impl Email {
             from: mailbox("from", &options.from)?,
             reply_to: options.reply_to.as_deref().map(|text| mailbox("reply_to", text)).transpose()?,
         };
-        Ok(Email { sender, relay: Relay::new(options)? })
+        let signer = options.dkim.as_ref().map(|dkim| signer(dkim, &sender)).transpose()?;
+        Ok(Email { sender, signer, relay: Relay::new(options)? })
     }
 
     /// One attempt to send `message`. It takes at most twice [`Options::timeout`]: once to get a free connection,
     /// once to send. Safe to drop at any point: the connection it was using is closed then.
     pub async fn send(&self, message: &Message) -> Outcome {
-        let mail = match compose::compose(&self.sender, message) {
+        let composed = compose::compose(&self.sender, message).and_then(|mail| match &self.signer {
+            Some(signer) => Ok(Mail { bytes: signer.signed(&mail.bytes, message.at_ms / 1_000)?, ..mail }),
+            None => Ok(mail),
+        });
+        let mail = match composed {
             Ok(mail) => mail,
             Err(refusal) => return verdict::refused(refusal),
         };
@@ -127,6 +148,19 @@ impl Email {
     pub async fn close(&self) {
         self.relay.close().await;
     }
+}
+
+fn signer(dkim: &Dkim, sender: &Sender) -> Result<Signer, SetupError> {
+    let bad = |key, detail: &str| SetupError::Key { key, detail: detail.to_owned() };
+    let domain = dkim.domain.clone().unwrap_or_else(|| sender.from.email.domain().to_owned());
+    if !domain.is_ascii() {
+        return Err(bad(
+            "dkim.domain",
+            "it is not set, and that of channels.email.from is not written in ASCII",
+        ));
+    }
+    let signer = Signer::new(domain, dkim.selector.clone(), dkim.private_key.expose_secret());
+    signer.ok_or_else(|| bad("dkim.private_key", "it is no private key that can sign mails"))
 }
 
 fn mailbox(key: &'static str, text: &str) -> Result<Mailbox, SetupError> {
