@@ -129,6 +129,11 @@ impl Streamed {
         Ok(Some(Streamed { slot, seal, body: digest::Context::new(&digest::SHA256), kept, _run: run }))
     }
 
+    /// What it is recognised by.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
     /// Whether it was answered before: then it is to be read and not to be handled.
     pub fn is_repeat(&self) -> bool {
         self.kept.is_some()

@@ -2,8 +2,9 @@
 //! in while they come.
 //!
 //! Nothing but the lines of one group is ever held: a group is committed as soon as it is full, or nothing more comes for
-//! a moment. So what was taken when an upload breaks off is on disk, and the batch says how much that is. A line that
-//! is no notification fails alone.
+//! a moment. So what was taken when an upload breaks off is on disk, and the batch says how much that is. The same upload
+//! with the same `Idempotency-Key` then goes on behind those lines, in the same batch. A line that is no notification
+//! fails alone.
 
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::StatusCode;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use ring::digest::{Context, SHA256};
 use serde_json::Value;
 use uuid::Uuid;
 use warp::reply::Response;
@@ -20,8 +22,11 @@ use super::call::{BODY_TIMEOUT, Call, Incoming};
 use super::idempotent::Streamed;
 use super::problem::Problem;
 use super::shapes;
+use crate::clock::Millis;
 use crate::engine::batch::{Item, KeepClosed};
 use crate::model::batch::{Batch, BatchState};
+use crate::store::idempotency::Slot;
+use crate::store::uploads::Upload as Before;
 
 /// The most lines of one upload.
 const LINES_MAX: usize = 100_000;
@@ -53,15 +58,14 @@ pub async fn create(call: Call) -> Result<Response, Problem> {
     if keyed.as_ref().is_some_and(Streamed::is_repeat) {
         return repeat(keyed, pieces).await;
     }
-    let batch = call.api.engine.open_batch().await?;
-    let mut upload = Upload::new(&call, batch.id);
+    let mut upload = Upload::begin(&call, keyed.as_ref()).await?;
     let taken = tokio::time::timeout(UPLOAD_TIME_MAX, upload.take_in(&mut pieces, &mut keyed)).await;
     if let Err(problem) = taken.unwrap_or_else(|_| Err(Problem::timeout())) {
         call.body.put_back(pieces);
-        call.api.engine.close_batch(batch.id, BatchState::Interrupted, None).await?;
+        call.api.engine.close_batch(upload.batch, BatchState::Interrupted, None).await?;
         return Err(problem);
     }
-    let failures = upload.failures;
+    let (id, failures) = (upload.batch, upload.failures);
     let keep = keyed.map(|keyed| -> KeepClosed {
         let ((slotted, _), failures) = (keyed.end(), failures.clone());
         let slot = slotted.slot;
@@ -69,8 +73,13 @@ pub async fn create(call: Call) -> Result<Response, Problem> {
             move |batch: &Batch| slotted.kept(StatusCode::ACCEPTED, &summary(batch, &failures).to_string());
         (slot, Box::new(answer))
     });
-    let closed = call.api.engine.close_batch(batch.id, BatchState::Completed, keep).await?;
-    Ok(shapes::json_response(StatusCode::ACCEPTED, &summary(&closed.unwrap_or(batch), &failures)))
+    let closed = call.api.engine.close_batch(id, BatchState::Completed, keep).await?;
+    let batch = closed.ok_or_else(|| canceled(id))?;
+    Ok(shapes::json_response(StatusCode::ACCEPTED, &summary(&batch, &failures)))
+}
+
+fn canceled(batch: Uuid) -> Problem {
+    Problem::conflict(format!("the batch {batch} was canceled"))
 }
 
 /// Reads a request that was answered before, and gives the first answer if it is the same.
@@ -96,18 +105,83 @@ async fn next(pieces: &mut Incoming, patience: Duration) -> Result<Option<Bytes>
 struct Upload<'a> {
     call: &'a Call,
     batch: Uuid,
+    begun_at: Millis,
     lines: Lines,
     /// Lines that were not empty.
     count: usize,
     items: Vec<Item>,
     bytes: usize,
     failures: Vec<Value>,
+    keyed: Option<Followed>,
+}
+
+/// What is noted of an upload with an idempotency key, so that it can go on.
+struct Followed {
+    slot: Slot,
+    /// A hash over its lines.
+    print: Context,
+    /// How far it was when it broke off, until that is reached again.
+    before: Option<Before>,
+}
+
+impl Followed {
+    fn print(&self) -> [u8; 16] {
+        let mut print = [0; 16];
+        print.copy_from_slice(&self.print.clone().finish().as_ref()[..16]);
+        print
+    }
 }
 
 impl<'a> Upload<'a> {
-    fn new(call: &'a Call, batch: Uuid) -> Upload<'a> {
-        let lines = Lines::new(call.api.limits.load().body_bytes_max);
-        Upload { call, batch, lines, count: 0, items: Vec::new(), bytes: 0, failures: Vec::new() }
+    /// Begins a batch, or finds the one that the same upload was taken in as before it broke off.
+    async fn begin(call: &'a Call, keyed: Option<&Streamed>) -> Result<Upload<'a>, Problem> {
+        let engine = &call.api.engine;
+        let slot = keyed.map(Streamed::slot);
+        let before = match slot {
+            Some(slot) => engine.store().upload(slot, call.api.clock.now()).await?,
+            None => None,
+        };
+        let (batch, begun_at) = match &before {
+            Some(before) => (before.batch, before.begun_at),
+            None => {
+                let batch = engine.open_batch().await?;
+                (batch.id, batch.created_at)
+            }
+        };
+        Ok(Upload {
+            call,
+            batch,
+            begun_at,
+            lines: Lines::new(call.api.limits.load().body_bytes_max),
+            count: 0,
+            items: Vec::new(),
+            bytes: 0,
+            failures: Vec::new(),
+            keyed: slot.map(|slot| Followed { slot, print: Context::new(&SHA256), before }),
+        })
+    }
+
+    /// Takes note of a line; answers whether it was taken in before.
+    async fn follow(&mut self, line: &Line) -> Result<bool, Problem> {
+        let Some(keyed) = &mut self.keyed else { return Ok(false) };
+        let (kind, bytes): (u8, &[u8]) = match line {
+            Line::Whole(bytes) => (0, bytes),
+            Line::TooLong => (1, &[]),
+        };
+        keyed.print.update(&[kind]);
+        keyed.print.update(&(bytes.len() as u64).to_be_bytes());
+        keyed.print.update(bytes);
+        let Some(before) = keyed.before else { return Ok(false) };
+        if self.count as u64 + 1 == before.lines {
+            if keyed.print() != before.print {
+                return Err(another(&before));
+            }
+            keyed.before = None;
+            let batch = self.call.api.engine.reopen_batch(self.batch).await?;
+            let errors = batch.ok_or_else(|| canceled(self.batch))?.errors;
+            self.failures = errors.iter().map(|error| failure_again(error)).collect();
+        }
+        Ok(true)
     }
 
     async fn take_in(&mut self, pieces: &mut Incoming, keyed: &mut Option<Streamed>) -> Result<(), Problem> {
@@ -130,13 +204,22 @@ impl<'a> Upload<'a> {
         if let Some(line) = self.lines.end() {
             self.take_line(line).await?;
         }
+        if let Some(Followed { before: Some(before), .. }) = &self.keyed {
+            return Err(another(before));
+        }
         self.commit().await
     }
 
     async fn take_line(&mut self, line: Line) -> Result<(), Problem> {
         let at = self.count;
+        if matches!(&line, Line::Whole(bytes) if bytes.iter().all(u8::is_ascii_whitespace)) {
+            return Ok(());
+        }
+        if at < LINES_MAX && self.follow(&line).await? {
+            self.count += 1;
+            return Ok(());
+        }
         let item = match line {
-            Line::Whole(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => return Ok(()),
             Line::Whole(bytes) => {
                 self.bytes += bytes.len();
                 match serde_json::from_slice::<Value>(&bytes) {
@@ -174,9 +257,12 @@ impl<'a> Upload<'a> {
         self.bytes = 0;
         let items = std::mem::take(&mut self.items);
         let names: Vec<String> = items.iter().map(|item| item.name.clone()).collect();
-        let taken = self.call.api.engine.extend_batch(self.batch, items).await?;
-        let results =
-            taken.ok_or_else(|| Problem::conflict(format!("the batch {} was canceled", self.batch)))?;
+        let progress = self.keyed.as_ref().map(|keyed| {
+            let (batch, begun_at, lines) = (self.batch, self.begun_at, self.count as u64);
+            (keyed.slot, Before { batch, begun_at, lines, print: keyed.print() })
+        });
+        let taken = self.call.api.engine.extend_batch(self.batch, items, progress).await?;
+        let results = taken.ok_or_else(|| canceled(self.batch))?;
         for (name, result) in names.into_iter().zip(results) {
             if let (Err(why), true) = (result, self.failures.len() < FAILURES_LEN_MAX) {
                 let mut failure = refused(&why);
@@ -186,6 +272,24 @@ impl<'a> Upload<'a> {
         }
         Ok(())
     }
+}
+
+/// The answer to an upload that does not begin with the lines that were taken under its key.
+fn another(before: &Before) -> Problem {
+    let detail = format!(
+        "an upload with this Idempotency-Key broke off after {} lines, and this one does not begin with them; use a new key \
+         for another upload",
+        before.lines
+    );
+    Problem::unprocessable("idempotency_mismatch", detail)
+}
+
+/// What was answered for a line that failed before the upload broke off, from what its batch remembers.
+fn failure_again(error: &str) -> Value {
+    let (name, why) = error.split_once(": ").unwrap_or(("", error));
+    let mut failure = refused(why);
+    failure["item"] = Value::String(name.to_owned());
+    failure
 }
 
 /// A line of an upload.

@@ -10,6 +10,7 @@ use crate::model::batch::{Batch, BatchState};
 use crate::model::ids::new_id;
 use crate::model::notification::Accepted;
 use crate::store::idempotency::{Kept, Slot};
+use crate::store::uploads::Upload;
 use crate::store::{StoreError, Txn};
 
 /// Notifications withdrawn in one write.
@@ -125,8 +126,27 @@ impl Engine {
             .await
     }
 
-    /// Accepts some more items of a batch that was opened. `None` where it was withdrawn in the meantime: then nothing of
-    /// them is taken.
+    /// Goes on with a batch whose upload broke off; the caller knows that no other does. `None` where it was withdrawn.
+    ///
+    /// # Errors
+    /// Where the store takes no writes.
+    pub async fn reopen_batch(&self, id: Uuid) -> Result<Option<Batch>, StoreError> {
+        let run = self.run();
+        self.store()
+            .commit(move |txn| {
+                let goes_on = |batch: &Batch| {
+                    matches!(batch.state_in(run), BatchState::Interrupted | BatchState::Running)
+                };
+                let Some(batch) = txn.batch(id)?.filter(goes_on) else { return Ok(None) };
+                let batch = Batch { state: BatchState::Running, run: Some(run), finished_at: None, ..batch };
+                txn.put_batch(&batch)?;
+                Ok::<_, StoreError>(Some(batch))
+            })
+            .await
+    }
+
+    /// Accepts some more items of a batch that was opened, and notes how far its upload is. `None` where it was withdrawn
+    /// in the meantime: then nothing of them is taken.
     ///
     /// # Errors
     /// Where the store takes no writes.
@@ -134,6 +154,7 @@ impl Engine {
         &self,
         id: Uuid,
         items: Vec<Item>,
+        progress: Option<(Slot, Upload)>,
     ) -> Result<Option<Vec<ItemResult>>, StoreError> {
         let engine = self.clone();
         self.store()
@@ -144,6 +165,9 @@ impl Engine {
                 };
                 let results = engine.take(txn, &mut batch, items)?;
                 txn.put_batch(&batch)?;
+                if let Some((slot, upload)) = progress {
+                    txn.put_upload(&slot, &upload);
+                }
                 Ok(Some(results))
             })
             .await
@@ -169,6 +193,7 @@ impl Engine {
                 }
                 if let Some((slot, answer)) = keep {
                     txn.keep_answer(&slot, now, &answer(&batch))?;
+                    txn.end_upload(&slot, batch.created_at)?;
                 }
                 Ok::<_, StoreError>(Some(batch))
             })

@@ -48,17 +48,23 @@ fn hour(at: Millis) -> u32 {
     u32::try_from(at / HOUR_MS).unwrap_or(0)
 }
 
-fn key(hour: u32, slot: &Slot) -> Vec<u8> {
-    let mut key = keys::named(keys::IDEMPOTENCY, &hour.to_be_bytes());
+fn key(space: u8, hour: u32, slot: &Slot) -> Vec<u8> {
+    let mut key = keys::named(space, &hour.to_be_bytes());
     key.extend_from_slice(slot);
     key
 }
 
-fn kept(read: &impl Read, slot: &Slot, now: Millis) -> Answer<Option<Kept>> {
+/// Where something about a request stands that came in at `at`.
+pub(super) fn bucket(space: u8, at: Millis, slot: &Slot) -> Vec<u8> {
+    key(space, hour(at), slot)
+}
+
+/// What stands in a space of buckets for `slot` that has not run out.
+pub(super) fn newest<R: Record>(read: &impl Read, space: u8, slot: &Slot, now: Millis) -> Answer<Option<R>> {
     // The newest first: the usual repeat comes within seconds.
     for back in 0..=HOURS_KEPT {
-        if let Some(kept) = read.get::<KeptV1>(&key(hour(now).saturating_sub(back), slot))? {
-            return Ok(Some(Kept { request: kept.request, status: kept.status, sealed: kept.sealed }));
+        if let Some(found) = read.get(&key(space, hour(now).saturating_sub(back), slot))? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
@@ -70,7 +76,8 @@ impl Store {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn kept_answer(&self, slot: Slot, now: Millis) -> Answer<Option<Kept>> {
-        self.read(move |view| kept(view, &slot, now)).await
+        let kept = self.read(move |view| newest::<KeptV1>(view, keys::IDEMPOTENCY, &slot, now)).await?;
+        Ok(kept.map(|KeptV1 { request, status, sealed }| Kept { request, status, sealed }))
     }
 
     /// Removes answers that have run out, a bounded number of them; answers whether there may be more.
@@ -80,16 +87,18 @@ impl Store {
     pub async fn sweep_answers(&self, now: Millis) -> Answer<bool> {
         let oldest_kept = hour(now).saturating_sub(HOURS_KEPT);
         self.commit(move |txn| {
-            let to = keys::named(keys::IDEMPOTENCY, &oldest_kept.to_be_bytes());
             let mut stale = Vec::new();
-            txn.scan(&[keys::IDEMPOTENCY], &to, false, &mut |key, _| {
-                stale.push(key.to_vec());
-                Ok(stale.len() < SWEEP_LEN_MAX)
-            })?;
+            for space in [keys::IDEMPOTENCY, keys::UPLOAD] {
+                let to = keys::named(space, &oldest_kept.to_be_bytes());
+                txn.scan(&[space], &to, false, &mut |key, _| {
+                    stale.push(key.to_vec());
+                    Ok(stale.len() < SWEEP_LEN_MAX)
+                })?;
+            }
             for key in &stale {
                 txn.remove(key)?;
             }
-            Ok::<_, StoreError>(stale.len() == SWEEP_LEN_MAX)
+            Ok::<_, StoreError>(stale.len() >= SWEEP_LEN_MAX)
         })
         .await
     }
@@ -102,6 +111,6 @@ impl Txn<'_> {
     /// Where the store cannot be read.
     pub fn keep_answer(&mut self, slot: &Slot, now: Millis, answer: &Kept) -> Result<(), StoreError> {
         let record = KeptV1 { request: answer.request, status: answer.status, sealed: answer.sealed.clone() };
-        self.replace(key(hour(now), slot), &record)
+        self.replace(bucket(keys::IDEMPOTENCY, now, slot), &record)
     }
 }

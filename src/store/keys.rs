@@ -13,6 +13,7 @@
 //! | `a` | notification key, number | what happened after the plan: attempts, marks, changes |
 //! | `x` | sender's id | the notification key that it stands for |
 //! | `s` | hour, hash | an answer kept for its idempotency key |
+//! | `M` | hour, hash | how far an upload with an idempotency key is |
 //! | `k` | key id | an API key's hash and rights |
 //! | `c` | capture id (UUIDv7) | a message that a channel in capture mode kept |
 //! | `C` | category | what the operator says of it |
@@ -67,6 +68,7 @@ pub(super) const RECENT: u8 = b'q';
 pub(super) const EVENT: u8 = b'a';
 pub(super) const GIVEN_ID: u8 = b'x';
 pub(super) const IDEMPOTENCY: u8 = b's';
+pub(super) const UPLOAD: u8 = b'M';
 pub(super) const API_KEY: u8 = b'k';
 pub(super) const CAPTURE: u8 = b'c';
 pub(super) const CATEGORY: u8 = b'C';

@@ -51,6 +51,7 @@ mod tap;
 pub mod templates;
 pub mod topics;
 mod txn;
+pub mod uploads;
 mod user_record;
 pub mod users;
 pub mod verify;

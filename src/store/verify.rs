@@ -12,7 +12,7 @@ use super::view::{Read, View};
 use super::{
     attempts, batches, captures, categories, history, holds, hooks, idempotency, inbox, keyring, keys,
     notifications, own_calls, participants, push_subscriptions, recent, rollups, schedules, sends,
-    suppressions, templates, topics,
+    suppressions, templates, topics, uploads,
 };
 use crate::store::Store;
 
@@ -93,6 +93,7 @@ fn check(view: &View<'_>, key: &[u8], stored: &[u8]) -> Option<Checked> {
         keys::EVENT => ("event", as_one::<attempts::EventV1> as _),
         keys::GIVEN_ID => ("given id", as_one::<notifications::GivenIdV1> as _),
         keys::IDEMPOTENCY => ("kept answer", as_one::<idempotency::KeptV1> as _),
+        keys::UPLOAD => ("upload", as_one::<uploads::UploadV1> as _),
         keys::API_KEY => ("API key", as_one::<keyring::KeyV1> as _),
         keys::CAPTURE => ("captured message", as_one::<captures::CaptureV1> as _),
         keys::CATEGORY => ("category", as_one::<categories::CategoryV1> as _),

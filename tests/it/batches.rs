@@ -29,11 +29,16 @@ async fn batch(client: &Client, id: &Value) -> Value {
 
 /// An upload over a connection of its own, that can be left open or cut.
 async fn open_upload(server: &Server) -> TcpStream {
+    open_upload_as(server, "").await
+}
+
+/// The same with more headers.
+async fn open_upload_as(server: &Server, headers: &str) -> TcpStream {
     let address = server.url().strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST {PATH} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {ADMIN_KEY}\r\n\
-         content-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n"
+         content-type: application/x-ndjson\r\n{headers}transfer-encoding: chunked\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
@@ -128,6 +133,77 @@ async fn the_same_upload_with_the_same_key_is_taken_once() {
     assert_eq!(again.header("idempotency-replayed"), "true");
     upload(&client, format!("{body}{body}"), Some("k")).await.problem(422, "idempotency_mismatch");
     assert_eq!(client.get("/v1/users/anna/inbox/counts").await.is(200)["total"], 5);
+}
+
+/// An upload with the key `k` that broke off: what came of it, and the server killed or not.
+async fn broken_off(server: &mut Server, text: &str, lines: u64, killed: bool) -> Value {
+    let mut stream = open_upload_as(server, "idempotency-key: k\r\n").await;
+    send_chunk(&mut stream, text).await;
+    let client = server.admin();
+    only_batch(&client, "lines to be taken", |batch| batch["processed"] == lines).await;
+    if killed {
+        server.restart().await;
+    }
+    drop(stream);
+    let client = server.admin();
+    let batch = only_batch(&client, "the upload to break off", |batch| batch["state"] == "interrupted").await;
+    until("the key to be free", || async {
+        let nothing = upload(&client, String::new(), Some("k")).await;
+        (nothing.status != 409).then_some(())
+    })
+    .await;
+    batch
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_off_goes_on_behind_what_was_taken_when_it_is_sent_again_with_its_key() {
+    for killed in [false, true] {
+        let mut server = Server::start().await;
+        let all: Vec<String> =
+            (0..300).map(|at| with(hello("anna"), json!({ "title": at.to_string() })).to_string()).collect();
+        let mut all: Vec<&str> = all.iter().map(String::as_str).collect();
+        all.insert(7, "{not json");
+        let text = all.join("\n");
+        let first: String = all[..150].iter().map(|line| format!("{line}\n")).collect();
+        let broken = broken_off(&mut server, &first, 150, killed).await;
+        let client = server.admin();
+        let answer = upload(&client, text.clone(), Some("k")).await;
+        let whole = answer.is(202);
+        assert_eq!(whole["batch_id"], broken["id"]);
+        assert_eq!(
+            (&whole["total_sent"], &whole["successful"], &whole["failed"]),
+            (&json!(301), &json!(300), &json!(1))
+        );
+        assert_eq!(
+            (&whole["results"][0]["item"], whole["errors"].as_array().unwrap().len()),
+            (&json!("7"), 1)
+        );
+        assert_eq!(batch(&client, &whole["batch_id"]).await["state"], "completed");
+        let again = upload(&client, text, Some("k")).await;
+        assert_eq!((again.is(202), again.header("idempotency-replayed")), (whole, "true"));
+        let inbox = client.all("/v1/users/anna/inbox").await;
+        let titles: std::collections::BTreeSet<&str> =
+            inbox.iter().map(|item| item["title"].as_str().unwrap()).collect();
+        assert_eq!((inbox.len(), titles.len()), (300, 300), "each once");
+    }
+}
+
+#[tokio::test]
+async fn another_upload_with_the_key_of_one_that_broke_off_is_refused_and_changes_nothing() {
+    let mut server = Server::start().await;
+    let taken = lines((0..150).map(|_| hello("anna")));
+    let broken = broken_off(&mut server, &taken, 150, false).await;
+    let client = server.admin();
+    let other = lines((0..200).map(|_| hello("ben")));
+    let shorter = lines((0..100).map(|_| hello("anna")));
+    for text in [other, shorter] {
+        upload(&client, text, Some("k")).await.problem(422, "idempotency_mismatch");
+        let after = batch(&client, &broken["id"]).await;
+        assert_eq!((&after["state"], &after["total"]), (&json!("interrupted"), &json!(150)));
+    }
+    client.post(&format!("/v1/batches/{}/cancel", broken["id"].as_str().unwrap()), &json!({})).await.is(200);
+    upload(&client, taken, Some("k")).await.problem(409, "conflict");
+    assert_eq!(client.get("/v1/users/anna/inbox/counts").await.is(200)["total"], 150);
 }
 
 #[tokio::test]
