@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 use warp::reply::Response;
 
@@ -16,7 +16,7 @@ use super::shapes;
 use super::submission::{Inbound, inbound, read_channels};
 use crate::access::Scope;
 use crate::engine::accept::Keep;
-use crate::engine::report::{self, Standing, instant};
+use crate::engine::report::{self, Standing};
 use crate::engine::resend::Resent;
 use crate::model::channel::Channel;
 use crate::model::delivery::Status;
@@ -79,11 +79,6 @@ pub fn prefer_wait(call: &Call) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(WAIT_SECONDS_MAX)))
 }
 
-async fn found(call: &Call, id: &str) -> Result<Accepted, Problem> {
-    let found = call.api.engine.store().notification(id).await?;
-    found.ok_or_else(|| Problem::not_found("notification"))
-}
-
 /// `GET /v1/notifications/{id}`.
 pub async fn show(call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
@@ -99,57 +94,22 @@ pub async fn show(call: Call, id: &str) -> Result<Response, Problem> {
 /// `GET /v1/notifications/{id}/status`.
 pub async fn status(call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
-    let accepted = found(&call, id).await?;
+    let Some(accepted) = call.api.engine.store().notification(id).await? else {
+        return sends::status(&call, id).await;
+    };
     let events = call.api.engine.store().events(accepted.key).await?;
     let standing = call.api.engine.with_circuits(Standing::of(&accepted, &events));
-    let channels: Vec<Value> = standing
-        .channels
-        .iter()
-        .map(|channel| {
-            json!({
-                "channel": channel.channel.name(),
-                "status": channel.status.name(),
-                "reason": channel.reason.map(|reason| reason.name()),
-                "attempts": channel.attempts,
-                "last_error": channel.last_error,
-                "not_before": shapes::maybe_instant(channel.not_before),
-                "delivered_at": shapes::maybe_instant(channel.delivered_at),
-            })
-        })
-        .collect();
-    let error = standing
-        .channels
-        .iter()
-        .find_map(|channel| channel.last_error.as_ref().map(|error| format!("{}: {error}", channel.channel)));
-    Ok(shapes::ok(&json!({
-        "notification_id": accepted.id(),
-        "overall_status": standing.overall().name(),
-        "channel_statuses": channels,
-        "retry_attempts": shapes::retries(&standing),
-        "last_attempt": shapes::maybe_instant(standing.channels.iter().filter_map(|c| c.last_attempt).max()),
-        "error_message": error,
-        "delivered_at": shapes::maybe_instant(standing.channels.iter().filter_map(|c| c.delivered_at).min()),
-    })))
+    Ok(shapes::ok(&shapes::standing(&accepted.id(), &standing)))
 }
 
 /// `GET /v1/notifications/{id}/timeline`.
 pub async fn timeline(call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
-    let accepted = found(&call, id).await?;
+    let Some(accepted) = call.api.engine.store().notification(id).await? else {
+        return sends::timeline(&call, id).await;
+    };
     let events = call.api.engine.store().events(accepted.key).await?;
-    let data: Vec<Value> = report::timeline(&accepted, &events)
-        .into_iter()
-        .map(|moment| {
-            json!({
-                "at": instant(moment.at),
-                "event": moment.event,
-                "channel": moment.channel.map(Channel::name),
-                "reason": moment.reason.map(|reason| reason.name()),
-                "detail": moment.detail,
-            })
-        })
-        .collect();
-    Ok(shapes::ok(&json!({ "data": data, "next_cursor": null })))
+    Ok(shapes::story(&report::timeline(&accepted, &events)))
 }
 
 /// `POST /v1/notifications/{id}/cancel`.
@@ -166,7 +126,9 @@ pub async fn cancel(call: Call, id: &str) -> Result<Response, Problem> {
 /// `POST /v1/notifications/{id}/resend`: on the channels that are named, or else on those that failed.
 pub async fn resend(mut call: Call, id: &str) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
-    let accepted = found(&call, id).await?;
+    let Some(accepted) = call.api.engine.store().notification(id).await? else {
+        return Err(sends::no_resend(&call, id).await);
+    };
     let body = call.optional_json().await?;
     let mut fields = Fields::of(&body)?;
     let channels = read_channels(&mut fields);

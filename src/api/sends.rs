@@ -13,6 +13,7 @@ use super::shapes;
 use crate::engine::accept::{Submission, Taken};
 use crate::engine::batch::Received;
 use crate::engine::expand::{KeepSent, Sent};
+use crate::engine::overview::{overall, story};
 use crate::engine::report::instant;
 use crate::model::audience::Target;
 use crate::model::batch::Batch;
@@ -58,6 +59,36 @@ pub async fn show(call: &Call, id: &str) -> Result<Response, Problem> {
     (body["user_id"], body["offset"]) = (Value::Null, Value::Null);
     body["batch"] = batches::shape(call, &batch);
     Ok(shapes::ok(&body))
+}
+
+/// `GET /v1/notifications/{id}/status` of a send: everybody's put together, with how many stand where.
+pub async fn status(call: &Call, id: &str) -> Result<Response, Problem> {
+    let (batch, _) = found(call, id).await?;
+    let overview = call.api.engine.overview(&batch).await?;
+    let mut body = shapes::standing(id, &overview.standing);
+    body["overall_status"] = json!(overall(&batch, &overview).name());
+    body["retry_attempts"] = json!(overview.retries);
+    for (entry, counts) in body["channel_statuses"].as_array_mut().into_iter().flatten().zip(&overview.counts)
+    {
+        entry["counts"] = json!(counts);
+    }
+    body["counted"] = json!(overview.looked_at);
+    body["batch"] = batches::shape(call, &batch);
+    Ok(shapes::ok(&body))
+}
+
+/// `GET /v1/notifications/{id}/timeline` of a send: what is not told with each person's notification.
+pub async fn timeline(call: &Call, id: &str) -> Result<Response, Problem> {
+    let (batch, _) = found(call, id).await?;
+    Ok(shapes::story(&story(&batch)))
+}
+
+/// Why `POST /v1/notifications/{id}/resend` does not take a send.
+pub async fn no_resend(call: &Call, id: &str) -> Problem {
+    match found(call, id).await {
+        Ok(_) => Problem::conflict("it was sent to many; send again what a person got, by its own id"),
+        Err(problem) => problem,
+    }
 }
 
 /// `POST /v1/notifications/{id}/cancel` of a send: what has not left yet, of everybody's.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use warp::reply::Response;
 
 use crate::clock::Millis;
-use crate::engine::report::{Standing, instant};
+use crate::engine::report::{Moment, Standing, instant};
+use crate::model::channel::Channel;
 use crate::model::delivery::Status;
 use crate::model::notification::{Accepted, Action};
 use crate::store::users::Page;
@@ -83,6 +84,52 @@ pub fn notification(accepted: &Accepted) -> Value {
         "created_at": instant(accepted.accepted_at),
         "offset": accepted.offset,
     })
+}
+
+/// A *NotificationDeliveryStatus*.
+pub fn standing(id: &str, standing: &Standing) -> Value {
+    let channels: Vec<Value> = standing
+        .channels
+        .iter()
+        .map(|channel| {
+            json!({
+                "channel": channel.channel.name(),
+                "status": channel.status.name(),
+                "reason": channel.reason.map(|reason| reason.name()),
+                "attempts": channel.attempts,
+                "last_error": channel.last_error,
+                "not_before": maybe_instant(channel.not_before),
+                "delivered_at": maybe_instant(channel.delivered_at),
+            })
+        })
+        .collect();
+    let error = standing
+        .channels
+        .iter()
+        .find_map(|channel| channel.last_error.as_ref().map(|error| format!("{}: {error}", channel.channel)));
+    json!({
+        "notification_id": id,
+        "overall_status": standing.overall().name(),
+        "channel_statuses": channels,
+        "retry_attempts": retries(standing),
+        "last_attempt": maybe_instant(standing.channels.iter().filter_map(|c| c.last_attempt).max()),
+        "error_message": error,
+        "delivered_at": maybe_instant(standing.channels.iter().filter_map(|c| c.delivered_at).min()),
+    })
+}
+
+/// A story, in order.
+pub fn story(moments: &[Moment]) -> Response {
+    let told = |moment: &Moment| {
+        json!({
+            "at": instant(moment.at),
+            "event": moment.event,
+            "channel": moment.channel.map(Channel::name),
+            "reason": moment.reason.map(|reason| reason.name()),
+            "detail": moment.detail,
+        })
+    };
+    ok(&json!({ "data": moments.iter().map(told).collect::<Vec<_>>(), "next_cursor": null }))
 }
 
 /// A *NotificationResult*. Typed, because every accepted notification is answered with one.

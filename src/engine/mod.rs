@@ -19,6 +19,7 @@ mod hold;
 pub mod inbox;
 pub mod lanes;
 mod night;
+pub mod overview;
 pub mod plan;
 pub mod preferences;
 pub mod providers;

@@ -34,7 +34,7 @@ pub struct ChannelStanding {
 }
 
 /// Where a notification stands on each channel that was considered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// One for each channel, in the order of the plan.
     pub channels: Vec<ChannelStanding>,

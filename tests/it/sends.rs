@@ -93,6 +93,43 @@ async fn a_topic_is_served_in_the_background_and_its_batch_says_how_far_it_is() 
 }
 
 #[tokio::test]
+async fn a_send_says_where_it_stands_for_all_of_its_people_and_each_has_a_story_of_its_own() {
+    let server = Server::start().await;
+    let client = server.admin();
+    client.person("anna").await;
+    for (to, id, people) in [(json!(["anna", "ben"]), "few", 2), (json!(people(150)), "many", 150)] {
+        let sent = client.notify(&to_many(json!({ "to": to, "id": id }))).await;
+        ended(&client, &sent["batch_id"]).await;
+        let status = until("what is under way to end", || async {
+            let status = client.get(&format!("/v1/notifications/{id}/status")).await.is(200);
+            (status["overall_status"] == "delivered").then_some(status)
+        })
+        .await;
+        assert_eq!((&status["notification_id"], &status["counted"]), (&json!(id), &json!(people)));
+        assert_eq!(status["batch"]["id"], sent["batch_id"]);
+        let channels = status["channel_statuses"].as_array().unwrap();
+        let of = |name: &str| channels.iter().find(|channel| channel["channel"] == name).unwrap();
+        assert_eq!(of("in_app")["counts"], json!({ "delivered": people }));
+        let email =
+            if id == "few" { json!({ "sent": 1, "skipped": 1 }) } else { json!({ "skipped": people }) };
+        assert_eq!(of("email")["counts"], email);
+        let story = client.get(&format!("/v1/notifications/{id}/timeline")).await.is(200);
+        let events: Vec<&str> = story["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|moment| moment["event"].as_str().unwrap())
+            .collect();
+        assert_eq!(events, ["accepted", "completed"]);
+        let resend = client.post(&format!("/v1/notifications/{id}/resend"), &json!({})).await;
+        resend.problem(409, "conflict");
+    }
+    for path in ["/v1/notifications/none/status", "/v1/notifications/none/timeline"] {
+        client.get(path).await.problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
 async fn a_small_topic_is_served_before_the_answer_too() {
     let server = Server::start().await;
     let client = server.admin();

@@ -54,9 +54,10 @@ fn notifications() -> Vec<Operation> {
             "The notification.",
         ),
         op("get", "/v1/notifications/{id}/status", tag, Key("read"), "Show where a notification stands")
+            .about("Of a send to many, what became of its notifications put together, with how many stand where.")
             .gives(200, "DeliveryStatus", "Where it stands on each channel."),
         op("get", "/v1/notifications/{id}/timeline", tag, Key("read"), "Tell a notification's story")
-            .about("Every decision and attempt in order, skips and deferrals included, with the reason.")
+            .about("Every decision and attempt in order, skips and deferrals included, with the reason. Each notification of a send to many has its own.")
             .gives(200, "Timeline", "Its story."),
         op("post", "/v1/notifications/{id}/cancel", tag, Key("publish"), "Cancel what has not left yet")
             .gives(200, "CancelResult", "Where it stands now; of a send to many, how far it came."),

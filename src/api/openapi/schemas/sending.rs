@@ -68,6 +68,7 @@ pub(super) fn schemas() -> Schemas {
             "reason": { "oneOf": [schema("Reason"), { "type": "null" }] }, "attempts": count("Attempts so far."),
             "last_error": maybe_text("What went wrong last."), "not_before": maybe_instant("When it goes on."),
             "delivered_at": maybe_instant("When it arrived."),
+            "counts": { "type": "object", "additionalProperties": { "type": "integer" }, "description": "Of a send to many: how many stand where." },
         }),
     );
     let schedule = json!({
@@ -128,6 +129,7 @@ pub(super) fn schemas() -> Schemas {
                     "notification_id": text("Its id."), "overall_status": schema("Status"), "channel_statuses": list(standing),
                     "retry_attempts": count("Attempts beyond each channel's first."), "last_attempt": maybe_instant("The last attempt."),
                     "error_message": maybe_text("What went wrong."), "delivered_at": maybe_instant("When it first arrived."),
+                    "counted": count("Of a send to many: how many of its notifications are put together here, at most 1,000."), "batch": schema("Batch"),
                 }),
             ),
         ),
@@ -223,8 +225,8 @@ pub(super) fn schemas() -> Schemas {
             object(
                 &["id", "state", "total", "processed", "successful", "failed", "created_at"],
                 json!({
-                    "id": text("Its id."), "state": text("How it stands."), "total": count("Items, as far as known."),
-                    "processed": count("Items looked at."), "successful": count("Taken."), "failed": count("Refused."),
+                    "id": text("Its id."), "state": { "enum": ["running", "completed", "interrupted", "canceled"] }, "total": count("Items, as far as known."),
+                    "processed": count("Items looked at, from the first on; of an upload that was interrupted, the lines that were taken."), "successful": count("Taken."), "failed": count("Refused."),
                     "canceled": count("Taken back."), "errors": texts(), "created_at": instant("When it began."), "finished_at": maybe_instant("When it ended."),
                 }),
             ),
