@@ -8,7 +8,7 @@ use super::call::Call;
 use super::fields::Fields;
 use super::policies;
 use super::problem::Problem;
-use super::shapes;
+use super::{shapes, users};
 use crate::access::Scope;
 use crate::engine::report::instant;
 use crate::model::category::{CATEGORY_RECORDS_MAX, Category, DESCRIPTION_CHARS_MAX, RETENTION_DAYS_MAX};
@@ -18,8 +18,9 @@ use crate::model::invalid::Invalid;
 use crate::model::quiet_hours::QuietHours;
 use crate::store::{StoreError, Txn};
 
-fn shape(category: &Category) -> Value {
-    let mut body = json!({
+/// What the operator said of a category.
+fn said(category: &Category) -> Value {
+    json!({
         "name": category.name,
         "description": category.description,
         "channels": policies::channels(&category.channels),
@@ -30,7 +31,12 @@ fn shape(category: &Category) -> Value {
         "retention_days": category.retention_days,
         "created_at": instant(category.created_at),
         "updated_at": instant(category.updated_at),
-    });
+    })
+}
+
+/// The same, with the zone that its quiet hours are in where none was named and none is known of the person.
+fn shape(category: &Category) -> Value {
+    let mut body = said(category);
     if let Some(hours) = &category.quiet_hours {
         body["quiet_hours"]["timezone"] = json!(hours.zone_name(None));
     }
@@ -41,7 +47,8 @@ fn shape(category: &Category) -> Value {
 pub async fn list(call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
     let categories = call.api.engine.store().categories().await?;
-    let data: Vec<Value> = categories.iter().map(shape).collect();
+    let only_said = users::includes_said(&call)?;
+    let data: Vec<Value> = categories.iter().map(if only_said { said } else { shape }).collect();
     Ok(shapes::ok(&json!({ "data": data, "next_cursor": null })))
 }
 

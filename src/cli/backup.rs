@@ -1,15 +1,14 @@
 //! `belfry backup`, `belfry restore` and `belfry verify`: the store copied, put back, and read from end to end.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::ProgressBar;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::options::Options;
+use super::progress;
 use super::screen::{self, clean};
 use crate::clock::Clock;
 use crate::config;
@@ -128,7 +127,7 @@ pub async fn backup(args: BackupArgs, options: &Options) -> Result<(), Failure> 
 
 fn copy_offline(args: &BackupArgs) -> Result<(PathBuf, Summary), Failure> {
     let store = open(&args.place)?;
-    let bar = spinner("copying the store");
+    let bar = progress::spinner("copying the store");
     let copied = store
         .begin_copy(Clock::System.now())
         .and_then(|copy| copy.write_into(&args.to, &CancellationToken::new()));
@@ -141,7 +140,7 @@ async fn download(to: &Path, options: &Options) -> Result<(PathBuf, Summary), Fa
     let client = options.client()?;
     std::fs::create_dir_all(to).map_err(failed)?;
     let mut file = tempfile::NamedTempFile::new_in(to).map_err(failed)?;
-    let bar = spinner("receiving the backup");
+    let bar = progress::spinner("receiving the backup");
     let received = client
         .download(&["v1", "backups"], |piece| {
             bar.inc(piece.len() as u64);
@@ -163,7 +162,7 @@ pub fn put_back(args: RestoreArgs, options: &Options) -> Result<(), Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let RestoreArgs { file, force, keep_epoch, place } = args;
     let (path, _) = data_of(&place)?;
-    let bar = spinner("restoring");
+    let bar = progress::spinner("restoring");
     let wish = Restore { file, path, force, keep_epoch, now: Clock::System.now() };
     let restored = restore(&wish);
     bar.finish_and_clear();
@@ -190,7 +189,7 @@ pub fn put_back(args: RestoreArgs, options: &Options) -> Result<(), Failure> {
 /// Where it cannot be opened, or a record in it cannot be read.
 pub fn verify(args: &VerifyArgs, options: &Options) -> Result<(), Failure> {
     let store = open(&args.place)?;
-    let bar = spinner("reading");
+    let bar = progress::spinner("reading");
     let findings = store.verify(|records| bar.set_position(records));
     bar.finish_and_clear();
     let findings = findings.map_err(failed)?;
@@ -254,11 +253,4 @@ fn open(place: &Place) -> Result<Store, Failure> {
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
-}
-
-/// A sign of life on the error output, where somebody watches.
-fn spinner(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_message(what);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

@@ -5,18 +5,17 @@
 mod figures;
 mod phases;
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
 use self::figures::Report;
 use super::failure::Failure;
 use super::options::Options;
+use super::progress;
 use super::screen;
 use crate::client::{Client, ClientError};
 
@@ -97,7 +96,7 @@ fn show(report: &Report, json: bool) -> Result<(), Failure> {
 
 /// Erases the users and the topic. What is not there was never made.
 async fn erase(run: &Run) -> Result<(), Failure> {
-    let bar = progress("erasing what was made", u64::from(run.args.connections));
+    let bar = progress::bar("erasing what was made", u64::from(run.args.connections));
     let gone = |outcome: Result<_, ClientError>| match outcome {
         Ok(_) => Ok(()),
         Err(ClientError::Refused(problem)) if problem.status == 404 => Ok(()),
@@ -121,21 +120,6 @@ async fn erase(run: &Run) -> Result<(), Failure> {
         screen::note(&format!("belfry: users named {}-… may be left", run.name));
         Err(why)
     })
-}
-
-/// A bar on the error output, where somebody watches.
-fn progress(what: &'static str, length: u64) -> ProgressBar {
-    let target = if std::io::stderr().is_terminal() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let style = ProgressStyle::with_template("{msg:<26} {bar:30} {pos}/{len} {elapsed}");
-    let bar = ProgressBar::with_draw_target(Some(length), target).with_message(what);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 /// A word that no other run has.

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod config;
 pub mod config_cmd;
 mod demo;
+pub mod dump;
 pub mod endpoint;
 pub mod explain;
 pub mod failure;
@@ -19,6 +20,7 @@ pub mod listen;
 pub mod man;
 pub mod options;
 mod pages;
+mod progress;
 pub mod screen;
 pub mod send;
 pub mod sentences;
@@ -116,6 +118,10 @@ pub enum Command {
     Backup(backup::BackupArgs),
     /// Put a backup back
     Restore(backup::RestoreArgs),
+    /// Write out users, preferences, topics, templates, schedules and hooks as text, to move or to keep
+    Export(dump::export::ExportArgs),
+    /// Put in what an export wrote, or people from elsewhere
+    Import(dump::import::ImportArgs),
     /// Read everything that is stored, to know that all of it can be read
     Verify(backup::VerifyArgs),
     /// Print the script by which a shell completes this program's command line
@@ -152,6 +158,8 @@ impl Command {
             | Command::Config(_)
             | Command::Backup(_)
             | Command::Restore(_)
+            | Command::Export(_)
+            | Command::Import(_)
             | Command::Verify(_)
             | Command::Completions(_)
             | Command::Man(_) => Runs::Client,
@@ -195,6 +203,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => config::run(&command, &options),
         Command::Backup(args) => backup::backup(args, &options).await,
         Command::Restore(args) => backup::put_back(args, &options),
+        Command::Export(args) => dump::export::run(args, &options).await,
+        Command::Import(args) => dump::import::run(args, &options).await,
         Command::Verify(args) => backup::verify(&args, &options),
         Command::Completions(args) => completions::run(&args, &options),
         Command::Man(args) => man::run(&args, &options),

@@ -41,14 +41,19 @@ impl Page {
 pub struct Pages<'a> {
     client: &'a Client,
     path: &'a [&'a str],
+    query: &'a [(&'a str, &'a str)],
     cursor: Option<String>,
     over: bool,
 }
 
 impl<'a> Pages<'a> {
-    /// The list at `path`, from its beginning.
-    pub const fn of(client: &'a Client, path: &'a [&'a str]) -> Pages<'a> {
-        Pages { client, path, cursor: None, over: false }
+    /// The list at `path` as `query` asks for it, from its beginning.
+    pub const fn asking(
+        client: &'a Client,
+        path: &'a [&'a str],
+        query: &'a [(&'a str, &'a str)],
+    ) -> Pages<'a> {
+        Pages { client, path, query, cursor: None, over: false }
     }
 
     /// The next page; none after the last.
@@ -59,7 +64,8 @@ impl<'a> Pages<'a> {
         if self.over {
             return Ok(None);
         }
-        let mut query = vec![("limit", PAGE_LEN)];
+        let mut query = self.query.to_vec();
+        query.push(("limit", PAGE_LEN));
         query.extend(self.cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let page: Page = self.client.get(self.path, &query).await?.read(self.client)?;
         // A list that goes on with nothing would never end.
@@ -74,7 +80,7 @@ impl<'a> Pages<'a> {
 /// # Errors
 /// When the server does not give it.
 pub async fn up_to(client: &Client, path: &[&str], most: usize) -> Result<Page, Failure> {
-    let (mut pages, mut all) = (Pages::of(client, path), Page::default());
+    let (mut pages, mut all) = (Pages::asking(client, path, &[]), Page::default());
     while let Some(page) = pages.next().await? {
         all.data.extend(page.data);
         all.next_cursor = page.next_cursor;

@@ -138,6 +138,14 @@ impl Client {
         self.ask(self.http.request(Method::PUT, self.url(path)).json(body), Duration::ZERO).await
     }
 
+    /// `PATCH` of a JSON body.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn patch(&self, path: &[&str], body: &Value) -> Result<Answer, ClientError> {
+        self.ask(self.http.request(Method::PATCH, self.url(path)).json(body), Duration::ZERO).await
+    }
+
     /// `DELETE` of a path, given as its segments.
     ///
     /// # Errors

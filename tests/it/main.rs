@@ -12,6 +12,7 @@ mod bounces;
 mod categories;
 mod channels;
 mod cli_backup;
+mod cli_dump;
 mod cli_user;
 mod crash;
 mod dkim;

@@ -18,7 +18,9 @@ pub(super) fn operations() -> Vec<Operation> {
 fn users() -> Vec<Operation> {
     let tag = "users";
     vec![
-        op("get", "/v1/users", tag, Key("read"), "List users").lists("User"),
+        op("get", "/v1/users", tag, Key("read"), "List users")
+            .query("include", json!({ "type": "string", "enum": ["said"] }), "`said` adds what each said of their preferences, or null.")
+            .lists("User"),
         op("get", "/v1/users/{id}", tag, Own("read"), "Show a user").gives(200, "User", "The user."),
         op("put", "/v1/users/{id}", tag, Key("admin"), "Make or replace a user")
             .about("Users also come into being by their first notification. Preferences stay as they are.")
@@ -82,7 +84,13 @@ fn preferences() -> Vec<Operation> {
         op("get", "/v1/users/{id}/quiet-hours/preview", tag, Own("read"), "List a user's next quiet hours")
             .query("days", days, "How many days to look ahead.")
             .gives(200, "QuietHoursPreview", "The windows as instants."),
-        op("get", "/v1/categories", tag, Key("read"), "List categories").lists("Category"),
+        op("get", "/v1/categories", tag, Key("read"), "List categories")
+            .query(
+                "include",
+                json!({ "type": "string", "enum": ["said"] }),
+                "`said` shows what was said alone.",
+            )
+            .lists("Category"),
         op("get", "/v1/categories/{name}", tag, Key("read"), "Show a category").gives(
             200,
             "Category",

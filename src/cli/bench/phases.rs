@@ -62,7 +62,7 @@ async fn join_topic(run: &Run) -> Result<(), Failure> {
 
 /// Opens the connections. Those that the server does not let in are counted; if it lets none in, that is an error.
 async fn connect(run: &Run) -> Result<(Figures, Vec<Stream>), Failure> {
-    let bar = progress("connecting", u64::from(run.args.connections));
+    let bar = progress::bar("connecting", u64::from(run.args.connections));
     let channel = format!("topic:{}", run.name);
     let mut opening = futures_util::stream::iter(0..run.args.connections)
         .map(|number| open(run, number, &channel))
@@ -134,7 +134,7 @@ async fn fan_out(
     connections: usize,
     arrived: &mut mpsc::Receiver<Arrival>,
 ) -> Result<Figures, Failure> {
-    let bar = progress("fan-out", u64::from(run.args.messages));
+    let bar = progress::bar("fan-out", u64::from(run.args.messages));
     let mut figures = Figures { wanted: run.args.messages as usize * connections, ..Figures::default() };
     let begun = Instant::now();
     for number in 0..run.args.messages {
@@ -159,7 +159,7 @@ async fn end_to_end(
     connections: usize,
     arrived: &mut mpsc::Receiver<Arrival>,
 ) -> Result<Figures, Failure> {
-    let bar = progress("request to arrival", u64::from(run.args.messages));
+    let bar = progress::bar("request to arrival", u64::from(run.args.messages));
     let mut figures = Figures { wanted: run.args.messages as usize, ..Figures::default() };
     let begun = Instant::now();
     for number in 0..run.args.messages {
@@ -181,7 +181,7 @@ async fn accept(
     connections: usize,
     arrived: &mut mpsc::Receiver<Arrival>,
 ) -> Result<Figures, Failure> {
-    let bar = progress("durable accepts", u64::from(run.args.notifications));
+    let bar = progress::bar("durable accepts", u64::from(run.args.notifications));
     let mut figures = Figures { wanted: run.args.notifications as usize, ..Figures::default() };
     let mut publishing = futures_util::stream::iter(0..run.args.notifications)
         .map(|number| async move {
