@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::error::Elapsed;
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
@@ -12,6 +14,18 @@ pub type Millis = i64;
 /// An instant as RFC 3339 in UTC, with milliseconds.
 pub fn rfc3339(at: Millis) -> String {
     jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| format!("{at:.3}"))
+}
+
+/// What `work` gives, unless it takes longer than `longest`. What is there at once costs no timer.
+///
+/// # Errors
+/// Where it takes longer.
+pub async fn within<T>(longest: Duration, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut work = std::pin::pin!(work);
+    match futures_util::poll!(work.as_mut()) {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::time::timeout(longest, work).await,
+    }
 }
 
 /// A source of wall time. Clones share the same source.

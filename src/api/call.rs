@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::Api;
 use super::problem::Problem;
 use crate::access::{Principal, Scope};
+use crate::clock::within;
 use crate::model::ids::check_name;
 
 /// How long a body may take to arrive.
@@ -236,7 +237,7 @@ impl Call {
             }
             Ok(Some(first.unwrap_or_else(|| whole.freeze())))
         };
-        match tokio::time::timeout(BODY_TIMEOUT, read).await {
+        match within(BODY_TIMEOUT, read).await {
             Err(_) => Err(Problem::timeout()),
             Ok(Err(problem)) => Err(problem),
             Ok(Ok(Some(bytes))) => Ok(bytes),

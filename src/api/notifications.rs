@@ -43,10 +43,10 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
         let settled = call.api.engine.settled(accepted.key, longest).await?;
         if let Some(standing) = call.api.engine.standing(accepted.key).await? {
             let status = if settled { StatusCode::OK } else { StatusCode::ACCEPTED };
-            return Ok(shapes::json_response(status, &shapes::result(accepted, &standing)));
+            return Ok(shapes::result_response(status, &shapes::result(accepted, &standing)));
         }
     }
-    Ok(shapes::json_response(StatusCode::ACCEPTED, &first_result(accepted)))
+    Ok(shapes::result_response(StatusCode::ACCEPTED, &first_result(accepted)))
 }
 
 /// What is answered the moment that a notification is accepted.
@@ -120,7 +120,7 @@ pub async fn cancel(call: Call, id: &str) -> Result<Response, Problem> {
     };
     call.api.engine.cancel(accepted.key).await?;
     let events = call.api.engine.store().events(accepted.key).await?;
-    Ok(shapes::ok(&shapes::result(&accepted, &Standing::of(&accepted, &events))))
+    Ok(shapes::result_response(StatusCode::OK, &shapes::result(&accepted, &Standing::of(&accepted, &events))))
 }
 
 /// `POST /v1/notifications/{id}/resend`: on the channels that are named, or else on those that failed.
@@ -151,7 +151,7 @@ pub async fn resend(mut call: Call, id: &str) -> Result<Response, Problem> {
     }
     let events = engine.store().events(accepted.key).await?;
     let result = shapes::result(&accepted, &Standing::of(&accepted, &events));
-    Ok(shapes::json_response(StatusCode::ACCEPTED, &result))
+    Ok(shapes::result_response(StatusCode::ACCEPTED, &result))
 }
 
 /// `GET /v1/notifications`.

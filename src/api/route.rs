@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use bytes::{Buf, Bytes};
 use http::Method;
 use http::header::{EXPECT, HOST};
 use http::request::Parts;
+use http_body_util::{BodyDataStream, Empty};
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tokio::sync::oneshot;
 use warp::Filter;
-use warp::filters::BoxedFilter;
 use warp::reply::Response;
 
 use super::call::{Body, Call};
@@ -49,9 +50,9 @@ macro_rules! on {
     }};
 }
 
-/// A request without its body. It travels beside warp's filters: from a filter one only gets copies.
+/// A request. It travels beside warp's filters: from a filter one only gets copies.
 #[derive(Clone)]
-struct Head(Arc<Mutex<Option<Parts>>>);
+struct Admitted(Arc<Mutex<Option<(Parts, Body)>>>);
 
 /// Makes a request ready for [`routes`], or refuses what is a request to no path at all: one without a path, and
 /// HTTP/1.1 without a host (RFC 9112, section 3.2).
@@ -59,37 +60,38 @@ struct Head(Arc<Mutex<Option<Parts>>>);
 /// # Errors
 /// The refusal.
 #[expect(clippy::result_large_err, reason = "it is an answer as much as an error, and is moved once")]
-pub fn admit<B>(request: http::Request<B>) -> Result<http::Request<B>, Response> {
+pub fn admit<B>(request: http::Request<B>) -> Result<http::Request<Empty<Bytes>>, Response>
+where
+    B: hyper::body::Body<Data: Buf> + Send + Sync + 'static,
+{
     let problem = if request.method() == Method::CONNECT || request.uri().path_and_query().is_none() {
         Problem::method_not_allowed("GET, HEAD, POST, PUT, PATCH, DELETE")
     } else if request.version() == http::Version::HTTP_11 && !request.headers().contains_key(HOST) {
         Problem::bad_request("an HTTP/1.1 request needs a Host header")
     } else {
         let (head, body) = request.into_parts();
-        let mut request = http::Request::new(body);
-        request.extensions_mut().insert(Head(Arc::new(Mutex::new(Some(head)))));
+        let admitted = (head, Body::new(BodyDataStream::new(body)));
+        let mut request = http::Request::new(Empty::new());
+        request.extensions_mut().insert(Admitted(Arc::new(Mutex::new(Some(admitted)))));
         return Ok(request);
     };
     Err(problem.into_response())
 }
 
 /// Every route, as one filter that takes any request that [`admit`] let in.
-pub fn routes(api: Arc<Api>) -> BoxedFilter<(Response,)> {
-    warp::ext::get::<Head>()
-        .and(warp::body::stream())
-        .map(move |head: Head, body| {
-            let head = head.0.lock().take();
-            head.map(|head| call(api.clone(), head, Body::new(body)))
-        })
-        .then(|call: Option<Call>| async {
+pub fn routes(
+    api: Arc<Api>,
+) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + Send + Sync + 'static {
+    warp::ext::optional().then(move |admitted: Option<Admitted>| {
+        let admitted = admitted.and_then(|admitted| admitted.0.lock().take());
+        let call = admitted.map(|(head, body)| call(api.clone(), head, body));
+        async {
             match call {
                 Some(call) => answer(call).await,
                 None => Problem::not_found("path").into_response(),
             }
-        })
-        .recover(|_| async { Ok::<_, Infallible>(Problem::not_found("path").into_response()) })
-        .unify()
-        .boxed()
+        }
+    })
 }
 
 fn call(api: Arc<Api>, mut head: Parts, body: Body) -> Call {

@@ -31,6 +31,11 @@ pub fn raw_json(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response {
     response
 }
 
+/// What became of a notification, with a status.
+pub fn result_response(status: StatusCode, result: &NotificationResult) -> Response {
+    raw_json(status, result.to_json())
+}
+
 /// 200 with JSON.
 pub fn ok(body: &impl Serialize) -> Response {
     json_response(StatusCode::OK, body)
@@ -151,13 +156,86 @@ pub struct NotificationResult {
 #[derive(Debug, Serialize)]
 struct DeferredChannel {
     channel: &'static str,
-    until: Value,
+    until: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
 struct SkippedChannel {
     channel: &'static str,
     reason: Option<&'static str>,
+}
+
+impl NotificationResult {
+    /// It as JSON text, as serde would write it. Serde looks at every letter of every name; here only what comes from
+    /// outside is looked at, since every accepted notification is answered with one of these.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(TEXT_BYTES);
+        let say = |text: &mut Vec<u8>, plain: &str| text.extend_from_slice(plain.as_bytes());
+        say(&mut text, if self.success { r#"{"success":true"# } else { r#"{"success":false"# });
+        say(&mut text, r#","notification_id":"#);
+        push_json(&mut text, &self.notification_id);
+        let lists = [
+            (r#","channels_sent":"#, &self.channels_sent),
+            (r#","channels_failed":"#, &self.channels_failed),
+            (r#","channels_pending":"#, &self.channels_pending),
+        ];
+        for (name, channels) in lists {
+            say(&mut text, name);
+            push_list(&mut text, channels, |text, channel| push_plain(text, channel));
+        }
+        say(&mut text, r#","channels_deferred":"#);
+        push_list(&mut text, &self.channels_deferred, |text, deferred| {
+            push_pair(text, deferred.channel, r#","until":"#, deferred.until.as_deref());
+        });
+        say(&mut text, r#","channels_skipped":"#);
+        push_list(&mut text, &self.channels_skipped, |text, skipped| {
+            push_pair(text, skipped.channel, r#","reason":"#, skipped.reason);
+        });
+        say(&mut text, r#","retry_attempts":"#);
+        push_json(&mut text, &self.retry_attempts);
+        say(&mut text, r#","quiet_hours_overridden":"#);
+        push_json(&mut text, &self.quiet_hours_overridden);
+        say(&mut text, r#","timestamp":"#);
+        push_plain(&mut text, &self.timestamp);
+        say(&mut text, r#","errors":"#);
+        push_json(&mut text, &self.errors);
+        text.push(b'}');
+        text
+    }
+}
+
+/// A word of ours, of which no letter needs to be escaped.
+fn push_plain(text: &mut Vec<u8>, word: &str) {
+    text.push(b'"');
+    text.extend_from_slice(word.as_bytes());
+    text.push(b'"');
+}
+
+/// A channel and something that is known of it or not, both in words of ours.
+fn push_pair(text: &mut Vec<u8>, channel: &str, name: &str, word: Option<&str>) {
+    text.extend_from_slice(br#"{"channel":"#);
+    push_plain(text, channel);
+    text.extend_from_slice(name.as_bytes());
+    match word {
+        Some(word) => push_plain(text, word),
+        None => text.extend_from_slice(b"null"),
+    }
+    text.push(b'}');
+}
+
+fn push_list<T>(text: &mut Vec<u8>, items: &[T], push: impl Fn(&mut Vec<u8>, &T)) {
+    text.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        push(text, item);
+    }
+    text.push(b']');
+}
+
+fn push_json(text: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(text, value).expect("a JSON value always becomes text");
 }
 
 /// What became of a notification.
@@ -182,7 +260,7 @@ pub fn result(accepted: &Accepted, standing: &Standing) -> NotificationResult {
             Status::Pending | Status::Retrying | Status::Batched => result.channels_pending.push(channel),
             Status::Failed => result.channels_failed.push(channel),
             Status::Deferred => {
-                let until = maybe_instant(standing.not_before);
+                let until = standing.not_before.map(instant);
                 result.channels_deferred.push(DeferredChannel { channel, until });
             }
             Status::Skipped | Status::Canceled | Status::Expired => {
@@ -201,4 +279,54 @@ pub fn result(accepted: &Accepted, standing: &Standing) -> NotificationResult {
 /// Attempts beyond each channel's first.
 pub fn retries(standing: &Standing) -> u32 {
     standing.channels.iter().map(|channel| channel.attempts.saturating_sub(1)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::channel::Channel;
+    use crate::model::delivery::Reason;
+
+    fn channels() -> impl Strategy<Value = Vec<&'static str>> {
+        proptest::sample::subsequence(Channel::ALL.map(Channel::name).to_vec(), 0..=Channel::ALL.len())
+    }
+
+    proptest! {
+        #[test]
+        fn a_result_is_written_as_serde_would_write_it(
+            notification_id in ".*",
+            (sent, failed, pending, deferred, skipped) in
+                (channels(), channels(), channels(), channels(), channels()),
+            at in proptest::option::of(0_i64..4_000_000_000_000),
+            reason in proptest::option::of(proptest::sample::select(Reason::ALL.to_vec())),
+            errors in proptest::collection::vec(".*", 0..3),
+            (success, overridden, retry_attempts) in (any::<bool>(), any::<bool>(), any::<u32>()),
+        ) {
+            let result = NotificationResult {
+                success,
+                notification_id,
+                channels_sent: sent,
+                channels_failed: failed,
+                channels_pending: pending,
+                channels_deferred: deferred
+                    .into_iter()
+                    .map(|channel| DeferredChannel { channel, until: at.map(instant) })
+                    .collect(),
+                channels_skipped: skipped
+                    .into_iter()
+                    .map(|channel| SkippedChannel { channel, reason: reason.map(Reason::name) })
+                    .collect(),
+                retry_attempts,
+                quiet_hours_overridden: overridden,
+                timestamp: instant(at.unwrap_or_default()),
+                errors,
+            };
+            prop_assert_eq!(
+                String::from_utf8(result.to_json()).expect("text"),
+                serde_json::to_string(&result).expect("text")
+            );
+        }
+    }
 }

@@ -83,7 +83,7 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     let taken = call.api.engine.accept(vec![Submission { notification, content: [0; 16] }], keep).await?;
     let taken = taken.into_iter().next().expect("one result for one submission")?;
     call.api.engine.push_progress(&event.progress);
-    Ok(shapes::json_response(StatusCode::ACCEPTED, &first_result(taken.accepted())))
+    Ok(shapes::result_response(StatusCode::ACCEPTED, &first_result(taken.accepted())))
 }
 
 fn read(body: &Value, now: i64) -> Result<Event, Problem> {

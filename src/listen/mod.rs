@@ -6,6 +6,7 @@
 
 mod pace;
 mod places;
+mod seldom;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::pace::Pace;
 pub use self::pace::Timed;
 use self::places::{Place, Places};
+use self::seldom::Seldom;
 use crate::supervise::Supervisor;
 
 /// What is answered where there is no place: raw, because no HTTP machine is started for it.
@@ -62,6 +64,14 @@ pub struct Peer {
     /// Once this is cancelled, the connection ends in the middle of whatever it does: for an answer that has no end by
     /// itself, and a client that does not read it.
     pub cut: CancellationToken,
+}
+
+/// How a connection is to end that would not by itself.
+enum Stop {
+    /// In the middle of whatever it does.
+    Now,
+    /// Once it has answered.
+    Gracefully,
 }
 
 /// Accepts and serves until the supervisor is asked to stop, and then lets the requests in flight finish; they are
@@ -141,7 +151,7 @@ async fn converse<S, Out>(
     Out::Data: Send,
     Out::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let pace = Pace::new(limits.idle_timeout);
+    let pace = Pace::new(limits.header_timeout, limits.idle_timeout);
     let began = pace.clone();
     let cut = CancellationToken::new();
     let whom = Peer { address: peer, cut: cut.clone() };
@@ -157,18 +167,25 @@ async fn converse<S, Out>(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
-    let whole = async {
+    let mut stop = Seldom::new(async {
         tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = stopping.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            () = cut.cancelled() => Stop::Now,
+            () = stopping.cancelled() => Stop::Gracefully,
         }
-    };
+    });
     let ended = tokio::select! {
-        ended = whole => ended,
-        () = cut.cancelled() => Ok(()),
+        biased;
+        ended = connection.as_mut() => ended,
+        stop = &mut stop => match stop {
+            Stop::Now => Ok(()),
+            Stop::Gracefully => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    ended = connection => ended,
+                    () = cut.cancelled() => Ok(()),
+                }
+            }
+        },
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "connection ended badly");

@@ -16,7 +16,8 @@ use super::keys;
 use super::queue::{Receiver, Sender, queue};
 use super::rollups::Rollups;
 use super::tap::Tap;
-use super::txn::{Changes, Txn, Written};
+use super::txn::{Changes, TALLIES_LEN, Txn, Written};
+use crate::clock::within;
 use crate::supervise::Ashore;
 
 /// Functions in one group. More only adds latency: the flush costs the same, the answers come later.
@@ -140,7 +141,7 @@ impl Writer {
         }
         let (answer, answered) = oneshot::channel();
         let job: Box<dyn Job> = Box::new(Work { work: Some(work), result: None, answer });
-        match tokio::time::timeout(WAITING_MAX, self.jobs.send(job)).await {
+        match within(WAITING_MAX, self.jobs.send(job)).await {
             Err(_) => return Err(StoreError::Overloaded.into()),
             Ok(Err(_)) => return Err(StoreError::Unavailable("the writer has ended".into()).into()),
             Ok(Ok(())) => {}
@@ -172,7 +173,8 @@ fn write_groups(
     let (heads, mut rollups) = (Heads::default(), Rollups::default());
     while waiting.receive(&mut jobs, GROUP_LEN_MAX) {
         let mut group = Changes::new();
-        let (mut after, mut tallies) = (Vec::new(), Vec::new());
+        let mut after = Vec::with_capacity(jobs.len());
+        let mut tallies = Vec::with_capacity(jobs.len() * TALLIES_LEN);
         for job in &mut jobs {
             match job.run(tree, &heads, &group) {
                 Ran::Changes(written) => {
@@ -234,10 +236,11 @@ fn write_group(
         noted.note(&keys::groups(), Some(&number.to_be_bytes()));
         group.iter().for_each(|(key, value)| noted.note(key, value.as_deref()));
     }
-    for (key, value) in group {
+    // Copied from slices: a vector with room to spare would be moved to its own length first, and then copied.
+    for (key, value) in &group {
         match value {
-            Some(value) => batch.insert(key, value),
-            None => batch.remove(key),
+            Some(value) => batch.insert(&**key, &**value),
+            None => batch.remove(&**key),
         }
     }
     let started = std::time::Instant::now();

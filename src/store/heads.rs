@@ -15,6 +15,8 @@ use super::txn::Changes;
 const HEADS_LEN_MAX: usize = 8_192;
 /// The longest record of a person that is remembered. Most are far below: who has said nothing has some 20 bytes.
 const PERSON_BYTES_MAX: usize = 256;
+/// What each plan asks for: the person, whether they have a browser, and the category.
+const REMEMBERED: [u8; 3] = [keys::USER, keys::PUSH_SUBSCRIPTIONS, keys::CATEGORY];
 /// The last bytes of a line's key are its offset.
 const OFFSET_BYTES: usize = 8;
 
@@ -27,7 +29,7 @@ pub(super) struct Heads {
     /// By the part of a line's key that is the same for all of a person's lines.
     lines: RefCell<HashMap<Vec<u8>, Option<Line>>>,
     /// Short values by their keys.
-    people: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
+    values: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
 }
 
 impl Heads {
@@ -40,25 +42,25 @@ impl Heads {
         recall(&self.lines, prefix, look, |_| true)
     }
 
-    /// The stored value under `key`, of a person's or a category's record from memory, or else from `look`.
+    /// The stored value under `key`: of what each plan asks for from memory, or else from `look`.
     pub(super) fn value(
         &self,
         key: &[u8],
         look: impl FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if !matches!(key.first(), Some(&(keys::USER | keys::CATEGORY))) {
+        if !key.first().is_some_and(|space| REMEMBERED.contains(space)) {
             return look();
         }
         let is_short = |value: &Option<Vec<u8>>| value.as_ref().is_none_or(|v| v.len() <= PERSON_BYTES_MAX);
-        recall(&self.people, key, look, is_short)
+        recall(&self.values, key, look, is_short)
     }
 
     /// Follows what is being written.
     pub(super) fn follow(&self, changes: &Changes) {
-        let people = &mut *self.people.borrow_mut();
-        for space in [keys::USER, keys::CATEGORY] {
+        let values = &mut *self.values.borrow_mut();
+        for space in REMEMBERED {
             for (key, _) in changes.range(vec![space]..vec![space + 1]) {
-                people.remove(key);
+                values.remove(key);
             }
         }
         let known = &mut *self.lines.borrow_mut();

@@ -57,6 +57,9 @@ use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::notification::Priority;
 
+/// Room for what most keys have after a name, so that they need not be moved while they are put together.
+const SUFFIX_BYTES: usize = 10;
+
 pub(super) const META: u8 = b'm';
 pub(super) const USER: u8 = b'u';
 pub(super) const NOTIFICATION: u8 = b'n';
@@ -105,7 +108,7 @@ pub(super) const ENDPOINT_FAILED: u8 = b'F';
 pub(super) const ENDPOINT_ATTEMPT: u8 = b'A';
 
 pub(super) fn named(space: u8, name: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(1 + name.len());
+    let mut key = Vec::with_capacity(1 + name.len() + SUFFIX_BYTES);
     key.push(space);
     key.extend_from_slice(name);
     key

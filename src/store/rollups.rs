@@ -4,7 +4,7 @@
 //! flush, not one a notification. A range is read as hours in its middle and minutes at its ends: its cost follows the
 //! range, whatever the store holds.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
@@ -117,8 +117,14 @@ impl Rollups {
         if self.known.len() > REMEMBERED_MAX {
             self.known.clear();
         }
-        let mut touched: BTreeMap<Vec<u8>, ()> = BTreeMap::new();
+        // A group counts the same few things over and over, so they are added up before any span is looked for.
+        let mut sums: BTreeMap<(Millis, Cell), i64> = BTreeMap::new();
         for (at, cell, by) in tallies {
+            *sums.entry((at.div_euclid(MINUTE_MS), cell)).or_default() += by;
+        }
+        let mut touched = BTreeSet::new();
+        for ((minute, cell), by) in sums {
+            let at = minute * MINUTE_MS;
             for key in [keys::minute(at), keys::hour(at)] {
                 let counts = match self.known.get_mut(&key) {
                     Some(counts) => counts,
@@ -128,10 +134,10 @@ impl Rollups {
                     }
                 };
                 count(counts, cell.clone(), by);
-                touched.insert(key, ());
+                touched.insert(key);
             }
         }
-        for (key, ()) in touched {
+        for key in touched {
             let counts = self.known.get(&key).into_iter().flatten();
             let record = RollupV1 { counts: counts.map(|(cell, n)| (cell.clone(), *n)).collect() };
             group.extend(chunks::split(key, &encode(&record)).into_iter().map(|(k, v)| (k, Some(v))));

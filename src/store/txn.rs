@@ -14,6 +14,9 @@ use super::view::{Read, View, last};
 
 /// Key to new value, or to `None` for a removal.
 pub(super) type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// What a notification on a few channels has counted.
+pub(super) const TALLIES_LEN: usize = 8;
+
 pub(super) type After = Box<dyn FnOnce() + Send>;
 
 /// One write as its function sees it: everything stored, everything the group has changed before, and its own changes.
@@ -72,6 +75,9 @@ impl<'a> Txn<'a> {
 
     /// Notes what is to be counted once the group is written.
     pub(super) fn note_tally(&mut self, tally: Tally) {
+        if self.tallies.capacity() == 0 {
+            self.tallies.reserve(TALLIES_LEN);
+        }
         self.tallies.push(tally);
     }
 
