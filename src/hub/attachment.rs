@@ -136,7 +136,7 @@ impl Attachment {
         let frames = u64::try_from(frames).unwrap_or(u64::MAX);
         self.line.sent.fetch_add(frames, Ordering::Relaxed);
         self.hub.shared.sent.fetch_add(frames, Ordering::Relaxed);
-        self.line.touch(now);
+        self.line.touch(now, &self.hub.shared.activity);
     }
 
     /// Notes that the client has everything up to an offset.
@@ -147,7 +147,7 @@ impl Attachment {
     /// Notes that something came from the client.
     pub fn heard(&self, now: Millis) {
         self.line.heard_at_ms.store(now, Ordering::Relaxed);
-        self.line.touch(now);
+        self.line.touch(now, &self.hub.shared.activity);
     }
 }
 
@@ -155,6 +155,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         let shared = &self.hub.shared;
         shared.everyone.write().remove(self.line.id);
+        shared.activity.leave(self.line.active_at_ms.load(Ordering::Relaxed));
         if let Some(user) = self.line.user_id.as_deref() {
             shared.users.remove(user, self.line.id);
         }

@@ -38,17 +38,29 @@ impl Round<'_> {
         if state.closing.is_some() {
             return false;
         }
-        let due: Vec<&Frame> =
-            publications.iter().filter(|one| state.is_due(one)).map(|one| &one.frame).collect();
+        // One at a time is the ordinary case, and needs no list.
+        let (one, many);
+        let due: &[&Frame] = match publications {
+            [only] if state.is_due(only) => {
+                one = [&only.frame];
+                &one
+            }
+            [_] => &[],
+            several => {
+                let due = several.iter().filter(|one| state.is_due(one)).map(|one| &one.frame);
+                many = due.collect::<Vec<_>>();
+                &many
+            }
+        };
         if due.is_empty() {
             // Who replays reads it from the store.
             return state.replaying;
         }
-        let (whole, begun) = state.open_socket().map_or((0, 0), |socket| write(socket, &due));
+        let (whole, begun) = state.open_socket().map_or((0, 0), |socket| write(socket, due));
         if whole > 0 {
             self.sent += whole as u64;
             line.sent.fetch_add(whole as u64, Ordering::Relaxed);
-            line.touch(self.now);
+            line.touch(self.now, &self.shared.activity);
         }
         let mut written = begun;
         let kept = due[whole..].iter().all(|frame| {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use uuid::Uuid;
 
+use super::activity::Activity;
 use super::frame::{Frame, Publication};
 use super::{CLOSE_SLOW_CONSUMER, Limits};
 use crate::clock::Millis;
@@ -165,8 +166,9 @@ impl Line {
         change(&mut self.state.lock().channels)
     }
 
-    pub(super) fn touch(&self, now: Millis) {
-        self.active_at_ms.store(now, Ordering::Relaxed);
+    /// Notes that there was traffic.
+    pub(super) fn touch(&self, now: Millis, activity: &Activity) {
+        activity.turn(self.active_at_ms.swap(now, Ordering::Relaxed), now);
     }
 }
 

@@ -7,6 +7,7 @@
 //! an await. Messages of one channel or user arrive in the order in which they were published; between channels there
 //! is no order. The hub knows no protocol: frames are bytes, and closing is a number.
 
+mod activity;
 mod attachment;
 mod crowd;
 mod deliver;
@@ -31,6 +32,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 use uuid::{ContextV7, Timestamp, Uuid};
 
+use self::activity::Activity;
 pub use self::attachment::{Attachment, SUBSCRIPTIONS_MAX, TooMany};
 use self::fan_out::FanOut;
 pub use self::frame::Frame;
@@ -88,6 +90,7 @@ struct Shared {
     left: Notify,
     sequence: std::sync::Mutex<ContextV7>,
     everyone: RwLock<Roll>,
+    activity: Activity,
     users: Rolls,
     channels: Rolls,
     fan_out: FanOut,
@@ -121,6 +124,7 @@ impl Hub {
             left: Notify::new(),
             sequence: std::sync::Mutex::new(ContextV7::new()),
             everyone: RwLock::default(),
+            activity: Activity::default(),
             users: Rolls::new(),
             channels: Rolls::new(),
             fan_out: FanOut::default(),
@@ -278,6 +282,7 @@ impl Seat {
                 return Err(Full);
             }
         }
+        hub.shared.activity.enter(connected_at_ms);
         hub.shared.everyone.write().insert(line.clone());
         Ok(Attachment::new(hub, line, self))
     }
