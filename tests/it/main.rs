@@ -35,6 +35,7 @@ mod preferences;
 mod problems;
 mod publish;
 mod push;
+mod quiet_nights;
 mod refusals;
 mod retention;
 mod rights;

@@ -31,7 +31,7 @@ pub async fn look(client: &Client) {
 }
 
 /// Seconds from now to `instant`.
-fn until_then(instant: &str) -> i64 {
+pub fn until_then(instant: &str) -> i64 {
     #[expect(clippy::disallowed_methods, reason = "the server's clock is set by ours")]
     let now = Timestamp::now();
     instant.parse::<Timestamp>().unwrap().as_second() - now.as_second()
