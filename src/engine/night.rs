@@ -118,12 +118,15 @@ fn step(txn: &mut Txn<'_>, now: Millis, days: u32) -> Result<Night, StoreError> 
             night.after = trimmed.next;
             trimmed.next.is_none()
         }
+        // Coarser counts stay: a range that cuts a minute that old holds all of it.
+        Stage::Seconds => !txn.trim_seconds(days_before(now, kept.longest()))?,
     };
     if done {
         night.stage = match night.stage {
             Stage::Rest => Stage::Notifications,
             Stage::Notifications => Stage::Batches,
-            Stage::Batches => {
+            Stage::Batches => Stage::Seconds,
+            Stage::Seconds => {
                 night.next_at = next_night(now);
                 tracing::info!(
                     removed = night.removed,

@@ -42,7 +42,7 @@
 //! | `Q` | endpoint, due instant, notification, event id | the first waiting event of a notification at an endpoint: their due index |
 //! | `F` | endpoint, event id, notification | an event that its endpoint never took |
 //! | `A` | endpoint, attempt id (UUIDv7) | a call to an endpoint |
-//! | `1`, `2` | minute, hour | how often what happened to the notifications of that span |
+//! | `1`, `2`, `3` | minute, hour, second | how often what happened to the notifications of that span |
 //! | `I` | hook id (UUIDv7) | an inbound webhook |
 //! | `l` | hash of a channel and an address | which suppression holds of it |
 //! | `L` | suppression id (UUIDv7) | an address that nothing is sent to |
@@ -96,6 +96,7 @@ pub(super) const PUSHED: u8 = b'O';
 pub(super) const OWN_CALLS: u8 = b'e';
 pub(super) const MINUTE: u8 = b'1';
 pub(super) const HOUR: u8 = b'2';
+pub(super) const SECOND: u8 = b'3';
 pub(super) const OFFSET_FLOOR: u8 = b'o';
 pub(super) const SUPPRESSED_ADDRESS: u8 = b'l';
 pub(super) const SUPPRESSION: u8 = b'L';
@@ -299,6 +300,22 @@ pub(super) fn minute(at: Millis) -> Vec<u8> {
 /// The rollup of the hour that an instant is in.
 pub(super) fn hour(at: Millis) -> Vec<u8> {
     hour_number(at.div_euclid(3_600_000))
+}
+
+/// The rollup of the second that an instant is in.
+pub(super) fn second(at: Millis) -> Vec<u8> {
+    second_number(at.div_euclid(1_000))
+}
+
+/// The rollup of a second, counted from 1970.
+pub(super) fn second_number(number: i64) -> Vec<u8> {
+    span(SECOND, number)
+}
+
+/// The number of the span that a rollup is of.
+pub(super) fn span_of(key: &[u8]) -> Option<i64> {
+    let number = u64::from_be_bytes(key.get(1..9)?.try_into().ok()?);
+    Some((number ^ (1 << 63)).cast_signed())
 }
 
 /// The rollup of a minute, counted from 1970.

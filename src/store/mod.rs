@@ -44,6 +44,7 @@ pub mod restore;
 pub mod retention;
 pub mod rollups;
 pub mod schedules;
+mod seconds;
 pub mod sends;
 pub mod settings;
 pub mod suppressions;

@@ -43,6 +43,8 @@ pub enum Stage {
     Notifications,
     /// Removing batches.
     Batches,
+    /// Removing the seconds of analytics.
+    Seconds,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Counts by the minute and by the hour of the notifications' own timestamps, kept in the commit that changes them.
 //!
-//! What a group of writes counts is added up and written once for the whole group, so counting costs one or two keys a
-//! flush, not one a notification. A range is read as hours in its middle and minutes at its ends: its cost follows the
-//! range, whatever the store holds.
+//! What a group of writes counts is added up and written once for the whole group, so counting costs a few keys a
+//! flush, not one a notification. A range is read as hours in its middle, minutes around them, and seconds
+//! ([`super::seconds`]) where it cuts a minute: its cost follows the range, whatever the store holds.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
@@ -14,6 +14,7 @@ use super::codec::{Record, encode};
 use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
+use super::seconds::{Second, add_within_minute, second_at};
 use super::txn::{Changes, Txn};
 use super::view::{Read, View};
 use crate::clock::Millis;
@@ -21,7 +22,7 @@ use crate::model::channel::Channel;
 use crate::model::delivery::{Reason, Status};
 use crate::model::notification::Priority;
 
-/// A minute, the finest grain.
+/// A minute.
 pub const MINUTE_MS: Millis = 60_000;
 /// An hour, the coarse grain.
 const HOUR_MS: Millis = 60 * MINUTE_MS;
@@ -100,10 +101,19 @@ impl Record for RollupV1 {
 /// Something to count.
 pub(super) type Tally = (Millis, Cell, i64);
 
+impl RollupV1 {
+    pub(super) fn add_to(self, total: &mut Counts) {
+        for (cell, by) in self.counts {
+            *total.entry(cell).or_default() += by;
+        }
+    }
+}
+
 /// What the writer knows of the spans that it counted in lately. It is the only writer, so no copy is out of date.
 #[derive(Default)]
 pub(super) struct Rollups {
     known: HashMap<Vec<u8>, Counts>,
+    seconds: HashMap<Vec<u8>, Second>,
 }
 
 impl Rollups {
@@ -117,36 +127,60 @@ impl Rollups {
         if self.known.len() > REMEMBERED_MAX {
             self.known.clear();
         }
+        if self.seconds.len() > REMEMBERED_MAX {
+            self.seconds.clear();
+        }
         // A group counts the same few things over and over, so they are added up before any span is looked for.
         let mut sums: BTreeMap<(Millis, Cell), i64> = BTreeMap::new();
         for (at, cell, by) in tallies {
-            *sums.entry((at.div_euclid(MINUTE_MS), cell)).or_default() += by;
+            *sums.entry((at, cell)).or_default() += by;
         }
-        let mut touched = BTreeSet::new();
-        for ((minute, cell), by) in sums {
+        let (mut touched, mut seconds) = (BTreeSet::new(), BTreeSet::new());
+        let mut by_minute: BTreeMap<(Millis, Cell), i64> = BTreeMap::new();
+        for ((at, cell), by) in sums {
+            *by_minute.entry((at.div_euclid(MINUTE_MS), cell.clone())).or_default() += by;
+            let key = keys::second(at);
+            remembered(&mut self.seconds, &key, || second_at(&View(tree), &key))?.count(at, cell, by);
+            seconds.insert(key);
+        }
+        for ((minute, cell), by) in by_minute {
             let at = minute * MINUTE_MS;
             for key in [keys::minute(at), keys::hour(at)] {
-                let counts = match self.known.get_mut(&key) {
-                    Some(counts) => counts,
-                    None => {
-                        let stored = counts_at(&View(tree), &key)?;
-                        self.known.entry(key.clone()).or_insert(stored)
-                    }
-                };
+                let counts = remembered(&mut self.known, &key, || counts_at(&View(tree), &key))?;
                 count(counts, cell.clone(), by);
                 touched.insert(key);
             }
         }
+        let mut write = |pieces: Vec<(Vec<u8>, Vec<u8>)>| {
+            group.extend(pieces.into_iter().map(|(key, value)| (key, Some(value))));
+        };
         for key in touched {
             let counts = self.known.get(&key).into_iter().flatten();
             let record = RollupV1 { counts: counts.map(|(cell, n)| (cell.clone(), *n)).collect() };
-            group.extend(chunks::split(key, &encode(&record)).into_iter().map(|(k, v)| (k, Some(v))));
+            write(chunks::split(key, &encode(&record)));
+        }
+        for key in seconds {
+            let Some(second) = self.seconds.get(&key) else { continue };
+            write(chunks::split(key, &encode(&second.to_record())));
         }
         Ok(())
     }
 }
 
-fn count(counts: &mut Counts, cell: Cell, by: i64) {
+/// What is known under `key`, or else what `look` finds, to be changed.
+fn remembered<'a, T>(
+    known: &'a mut HashMap<Vec<u8>, T>,
+    key: &[u8],
+    look: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<&'a mut T, StoreError> {
+    if !known.contains_key(key) {
+        known.insert(key.to_vec(), look()?);
+    }
+    known.get_mut(key).ok_or_else(|| StoreError::Damaged("a span was forgotten at once".into()))
+}
+
+/// Counts something, within the bound on how many different things there are.
+pub(super) fn count(counts: &mut Counts, cell: Cell, by: i64) {
     let cell = match cell {
         Cell::Accepted(_, priority) if counts.len() >= CELLS_MAX && !counts.contains_key(&cell) => {
             Cell::Accepted(OTHER.to_owned(), priority)
@@ -161,20 +195,46 @@ fn counts_at(read: &impl Read, key: &[u8]) -> Answer<Counts> {
     Ok(stored.map(|stored| stored.counts.into_iter().collect()).unwrap_or_default())
 }
 
+/// A range of instants, both ends included.
+type Range = (Millis, Millis);
+
+/// A range, cut at the minutes.
+#[derive(Debug, PartialEq, Eq)]
+struct Cut {
+    /// The first and the last minute that it holds whole, by their numbers.
+    minutes: Option<Range>,
+    /// What it holds of others, each within one minute.
+    edges: Vec<Range>,
+}
+
+fn cut(start: Millis, end: Millis) -> Cut {
+    let whole = (
+        start.saturating_add(MINUTE_MS - 1).div_euclid(MINUTE_MS),
+        end.saturating_add(1).div_euclid(MINUTE_MS),
+    );
+    let (first, after) = whole;
+    // Where it holds none whole it is within one minute, or on both sides of the end of one.
+    let middle = if first < after {
+        (first * MINUTE_MS, after * MINUTE_MS)
+    } else {
+        (first * MINUTE_MS, first * MINUTE_MS)
+    };
+    let edges = match middle {
+        (from, _) if end < from => vec![(start, end)],
+        (from, to) => [(start, from - 1), (to, end)].into_iter().filter(|(from, to)| from <= to).collect(),
+    };
+    Cut { minutes: (first < after).then_some((first, after - 1)), edges }
+}
+
 /// A part of a range that one key space answers.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
-    Minutes(RangeInclusive<Millis>),
-    Hours(RangeInclusive<Millis>),
+    Minutes(RangeInclusive<i64>),
+    Hours(RangeInclusive<i64>),
 }
 
-/// The spans that a range is made of: hours where it holds all of one, minutes elsewhere. Both ends are instants within
-/// the first and the last minute, and both are included.
-fn pieces(start: Millis, end: Millis) -> Vec<Piece> {
-    let (first, last) = (start.div_euclid(MINUTE_MS), end.div_euclid(MINUTE_MS));
-    if last < first {
-        return Vec::new();
-    }
+/// The spans that the minutes from `first` to `last` are made of: hours where they hold all of one, minutes elsewhere.
+fn pieces(first: i64, last: i64) -> Vec<Piece> {
     let minutes = HOUR_MS / MINUTE_MS;
     // The first hour that is in it whole, and the one after the last.
     let (from, to) = (
@@ -195,14 +255,18 @@ fn pieces(start: Millis, end: Millis) -> Vec<Piece> {
 }
 
 impl Store {
-    /// What was counted from the minute of `start` to the minute of `end`, both included.
+    /// What was counted from `start` to `end`, both included.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub async fn counted(&self, start: Millis, end: Millis) -> Answer<Counts> {
         self.read(move |view| {
             let mut total = Counts::new();
-            for piece in pieces(start, end) {
+            let Cut { minutes, edges } = cut(start, end);
+            for (start, end) in edges {
+                add_within_minute(view, start, end, &mut total)?;
+            }
+            for piece in minutes.map(|(first, last)| pieces(first, last)).unwrap_or_default() {
                 let (from, to) = match &piece {
                     Piece::Minutes(span) => {
                         (keys::minute_number(*span.start()), keys::minute_number(span.end() + 1))
@@ -212,10 +276,7 @@ impl Store {
                     }
                 };
                 view.scan(&from, &to, false, &mut |key, value| {
-                    let stored: RollupV1 = view.open_value(key, value)?;
-                    for (cell, by) in stored.counts {
-                        *total.entry(cell).or_default() += by;
-                    }
+                    view.open_value::<RollupV1>(key, value)?.add_to(&mut total);
                     Ok(true)
                 })?;
             }
@@ -241,19 +302,34 @@ mod tests {
     proptest! {
         #[test]
         fn a_range_is_cut_into_spans_that_hold_each_of_its_minutes_once(
-            start in -10_000_000i64..10_000_000, length in 0i64..40_000_000
+            first in -10_000i64..10_000, length in 0i64..600
         ) {
-            let end = start + length;
             let mut minutes = Vec::new();
-            for piece in pieces(start, end) {
+            for piece in pieces(first, first + length) {
                 match piece {
                     Piece::Minutes(span) => minutes.extend(span),
                     Piece::Hours(span) => minutes.extend(span.flat_map(|hour| hour * 60..hour * 60 + 60)),
                 }
             }
             minutes.sort_unstable();
-            let wanted: Vec<Millis> = (start.div_euclid(MINUTE_MS)..=end.div_euclid(MINUTE_MS)).collect();
-            prop_assert_eq!(minutes, wanted);
+            prop_assert_eq!(minutes, (first..=first + length).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn what_is_cut_off_and_the_minutes_between_are_the_range(
+            start in -200_000i64..200_000, length in 0i64..300_000
+        ) {
+            let end = start + length;
+            let Cut { minutes, mut edges } = cut(start, end);
+            for (from, to) in &edges {
+                prop_assert!(from <= to && from.div_euclid(MINUTE_MS) == to.div_euclid(MINUTE_MS));
+                prop_assert!(to - from < MINUTE_MS - 1, "a whole minute is no edge");
+            }
+            edges.extend(minutes.map(|(first, last)| (first * MINUTE_MS, (last + 1) * MINUTE_MS - 1)));
+            edges.sort_unstable();
+            prop_assert_eq!(edges.first().map(|edge| edge.0), Some(start));
+            prop_assert_eq!(edges.last().map(|edge| edge.1), Some(end));
+            prop_assert!(edges.windows(2).all(|two| two[0].1 + 1 == two[1].0), "{edges:?}");
         }
 
         #[test]

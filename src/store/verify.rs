@@ -11,7 +11,7 @@ use super::user_record::UserV2;
 use super::view::{Read, View};
 use super::{
     attempts, batches, captures, categories, history, holds, hooks, idempotency, inbox, keyring, keys,
-    notifications, own_calls, participants, push_subscriptions, recent, rollups, schedules, sends,
+    notifications, own_calls, participants, push_subscriptions, recent, rollups, schedules, seconds, sends,
     suppressions, templates, topics, uploads,
 };
 use crate::store::Store;
@@ -128,6 +128,7 @@ fn check(view: &View<'_>, key: &[u8], stored: &[u8]) -> Option<Checked> {
         keys::SUPPRESSION => ("suppressed address", as_one::<suppressions::SuppressionV1> as _),
         keys::SUPPRESSED_ADDRESS => ("place of a suppressed address", as_one::<suppressions::PlaceV1> as _),
         keys::MINUTE => ("minute of analytics", as_one::<rollups::RollupV1> as _),
+        keys::SECOND => ("second of analytics", as_one::<seconds::SecondV1> as _),
         keys::HOUR => ("hour of analytics", as_one::<rollups::RollupV1> as _),
         _ => return None,
     };

@@ -62,6 +62,32 @@ async fn a_range_is_over_the_notifications_own_timestamps_with_both_ends_in_it()
 }
 
 #[tokio::test]
+async fn a_range_may_cut_a_minute_and_a_second() {
+    let server = Server::start().await;
+    let client = server.admin();
+    for second in ["00", "07", "07.25", "07.5", "59.999"] {
+        client
+            .notify(&with(hello("anna"), json!({ "timestamp": format!("2026-01-01T10:00:{second}Z") })))
+            .await;
+    }
+    for (start, end, total) in [
+        ("10:00:00", "10:00:00", 1),
+        ("10:00:00.001", "10:00:07", 1),
+        ("10:00:07", "10:00:07.25", 2),
+        ("10:00:07.251", "10:00:59.998", 1),
+        ("10:00:07.5", "10:00:59.999", 2),
+        ("09:00:00", "10:00:07.25", 3),
+        ("10:00:08", "12:00:00", 1),
+        ("10:00:00", "10:00:59.999", 5),
+    ] {
+        let path = format!("/v1/analytics?start=2026-01-01T{start}Z&end=2026-01-01T{end}Z");
+        let counted = client.get(&path).await.is(200);
+        assert_eq!(counted["total_notifications"], total, "{start} to {end}");
+        assert_eq!(counted["successful_deliveries"], total, "{start} to {end}");
+    }
+}
+
+#[tokio::test]
 async fn a_range_that_makes_no_sense_is_refused_by_name() {
     let server = Server::start().await;
     for (query, field) in [

@@ -73,7 +73,7 @@ fn running() -> Vec<Operation> {
             .gives_nothing(204, "It holds no more.")
             .fails(&[409]),
         op("get", "/v1/analytics", tag, Key("read"), "Count notifications and deliveries")
-            .about("Over the notifications' own timestamps, both ends included; the last 30 days where nothing is named.")
+            .about("Over the notifications' own timestamps, both ends included, to the millisecond (to the second where very much happened in it, to the minute where notifications of that age are kept no more); the last 30 days where nothing is named.")
             .query("start", json!({ "type": "string", "format": "date-time" }), "From.")
             .query("end", json!({ "type": "string", "format": "date-time" }), "To.")
             .query(
