@@ -252,10 +252,19 @@ impl Call {
     /// The body as JSON.
     ///
     /// # Errors
-    /// 415 where it says that it is something else, 400 where it is not JSON, and those of [`Call::bytes`].
+    /// 400 where it is not JSON, and those of [`Call::json_bytes`].
     pub async fn json(&mut self) -> Result<Value, Problem> {
+        parse_json(&self.json_bytes().await?)
+    }
+
+    /// The body, which is said to be JSON.
+    ///
+    /// # Errors
+    /// 415 where it says that it is something else, and those of [`Call::bytes`].
+    pub async fn json_bytes(&mut self) -> Result<Bytes, Problem> {
+        self.wants_json()?;
         let bytes_max = self.api.limits.load().body_bytes_max;
-        self.json_up_to(bytes_max).await
+        self.bytes(bytes_max).await
     }
 
     /// The body as JSON, or an empty object where there is no body.

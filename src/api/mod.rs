@@ -28,6 +28,7 @@ pub mod live;
 mod ndjson;
 mod notifications;
 mod openapi;
+mod ordinary;
 mod pages;
 mod policies;
 mod preferences;

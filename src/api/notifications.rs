@@ -7,15 +7,16 @@ use serde_json::json;
 use uuid::Uuid;
 use warp::reply::Response;
 
-use super::call::Call;
+use super::call::{Call, parse_json};
 use super::fields::{Fields, parse_instant};
 use super::idempotent::Slotted;
+use super::ordinary::ordinary;
 use super::problem::Problem;
 use super::sends;
 use super::shapes;
 use super::submission::{Inbound, inbound, read_channels};
 use crate::access::Scope;
-use crate::engine::accept::Keep;
+use crate::engine::accept::{Keep, Submission};
 use crate::engine::report::{self, Standing};
 use crate::engine::resend::Resent;
 use crate::model::channel::Channel;
@@ -30,10 +31,15 @@ const WAIT_SECONDS_MAX: u64 = 30;
 pub async fn create(mut call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Publish)?;
     let wait = prefer_wait(&call);
-    let body = call.json().await?;
-    let submission = match inbound(&call.api, &body).await? {
-        Inbound::One(submission) => submission,
-        Inbound::Many(submission, target) => return Box::pin(sends::create(call, submission, target)).await,
+    let body = call.json_bytes().await?;
+    let submission = match ordinary(&body) {
+        Some(notification) => Submission { notification, content: [0; 16] },
+        None => match inbound(&call.api, &parse_json(&body)?).await? {
+            Inbound::One(submission) => submission,
+            Inbound::Many(submission, target) => {
+                return Box::pin(sends::create(call, submission, target)).await;
+            }
+        },
     };
     let keep = call.slotted.take().map(keep_one);
     let taken = call.api.engine.accept(vec![submission], keep).await?;

@@ -150,7 +150,7 @@ fn notification(
 }
 
 /// A title is one line: what would break it becomes a space.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
@@ -191,4 +191,13 @@ pub(super) fn read_channels(fields: &mut Fields<'_>) -> Option<Vec<Channel>> {
         );
     }
     Some(channels)
+}
+
+/// What a body without a template asks for one person, or nothing where something is wrong with it.
+#[cfg(test)]
+pub(super) fn plain(body: &Value, now: Millis) -> Option<Notification> {
+    let mut fields = Fields::of(body).ok()?;
+    let Some(Recipients::User(user_id)) = recipients(&mut fields) else { return None };
+    let notification = notification(&mut fields, user_id, None, now);
+    fields.finish(notification).ok()?
 }
