@@ -473,7 +473,11 @@ fn dkim(settings: &crate::channel::settings::Email) -> Option<email::Dkim> {
     Some(email::Dkim { domain: settings.dkim_domain.clone(), selector, private_key })
 }
 
-fn email(config: &Config) -> Result<Option<Email>, SetupError> {
+/// Mail as the configuration has it, where it is to be sent.
+///
+/// # Errors
+/// [`SetupError`] names the key whose value cannot work.
+pub fn email(config: &Config) -> Result<Option<Email>, SetupError> {
     let settings = &config.channels.email;
     let Some(host) = settings.host.clone().filter(|_| settings.mode() == Mode::Live) else {
         return Ok(None);

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod config;
 pub mod config_cmd;
 mod demo;
+pub mod doctor;
 pub mod dump;
 pub mod endpoint;
 pub mod explain;
@@ -54,6 +55,9 @@ Environment:
   BELFRY_KEY                the API key that they use
   SSL_CERT_FILE             certificates that they trust instead of the system's
   BELFRY_<SECTION>__<KEY>   any key of the configuration: `belfry config doc`
+
+Something wrong?
+  belfry doctor
 
 Exit codes:
   0 ok  1 failed  2 usage  3 not found  4 not allowed  69 server unavailable";
@@ -114,6 +118,8 @@ pub enum Command {
     /// Write, check, show and explain the server's configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Find out what is wrong: configuration, disk, clock, mail server, and the server itself
+    Doctor(doctor::DoctorArgs),
     /// Copy everything that is stored into one file, while the server runs
     Backup(backup::BackupArgs),
     /// Put a backup back
@@ -156,6 +162,7 @@ impl Command {
             | Command::User(_)
             | Command::Template(_)
             | Command::Config(_)
+            | Command::Doctor(_)
             | Command::Backup(_)
             | Command::Restore(_)
             | Command::Export(_)
@@ -201,6 +208,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(command, &options).await,
         Command::Template(command) => template::run(command, &options).await,
         Command::Config(command) => config::run(&command, &options),
+        Command::Doctor(args) => doctor::run(args, &options).await,
         Command::Backup(args) => backup::backup(args, &options).await,
         Command::Restore(args) => backup::put_back(args, &options),
         Command::Export(args) => dump::export::run(args, &options).await,

@@ -11,6 +11,8 @@ use super::failure::Failure;
 use super::screen;
 use crate::client::Client;
 
+/// The server that is asked where none is named.
+pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8470";
 /// The most bytes of a key file that are read.
 const KEY_FILE_BYTES_MAX: u64 = 16 * 1024;
 /// The longest path segment that a person's or a thing's id may be, in bytes.
@@ -28,7 +30,7 @@ pub struct Options {
         value_name = "URL",
         env = "BELFRY_URL",
         hide_env_values = true,
-        default_value = "http://127.0.0.1:8470"
+        default_value = DEFAULT_SERVER
     )]
     pub server: String,
     /// The API key to use; BELFRY_KEY or --key-file keep it out of the list of processes

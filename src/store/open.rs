@@ -210,6 +210,25 @@ impl Store {
         path.join(SLED_DIR).exists() || path.join(MARKER).exists()
     }
 
+    /// Whether a process has the store in a data directory open. It is not opened for that.
+    ///
+    /// # Errors
+    /// Where it may not be looked at.
+    pub fn is_held(path: &Path) -> io::Result<bool> {
+        use rustix::fs::{FlockOperation, flock};
+        let file = match File::open(path.join(SLED_DIR).join("db")) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        // The lock that sled holds for as long as it has the file open; ours goes with the file.
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Notes beside the store how much it holds by now, so that a later start can tell if its end is missing. Does
     /// nothing where nothing was written since.
     ///
@@ -433,6 +452,8 @@ mod tests {
         let _held = open(&options(&dir)).expect("a new store");
         let second = Store::open(&options(&dir), &Supervisor::new());
         assert!(matches!(second, Err(OpenError::InUse(_))));
+        assert!(Store::is_held(&options(&dir).path).expect("it is ours"));
+        assert!(!Store::is_held(&dir.path().join("none")).expect("there is none"));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod cli_dump;
 mod cli_user;
 mod crash;
 mod dkim;
+mod doctor;
 mod effective;
 mod email;
 mod endpoints;

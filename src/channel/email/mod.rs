@@ -144,6 +144,14 @@ impl Email {
         }
     }
 
+    /// Connects as for a mail, with TLS and login as they are set, and says goodbye.
+    ///
+    /// # Errors
+    /// In words, what stands in the way.
+    pub async fn greet(&self) -> Result<(), String> {
+        self.relay.greet().await.map_err(|trouble| trouble.words)
+    }
+
     /// Says goodbye on the connections that are kept open. Takes a few seconds at most.
     pub async fn close(&self) {
         self.relay.close().await;

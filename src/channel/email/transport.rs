@@ -124,6 +124,16 @@ impl Relay {
         result
     }
 
+    /// Makes a connection that is ready for a mail, and gives it up.
+    pub(super) async fn greet(&self) -> Result<(), Trouble> {
+        let stage = Mutex::new(Stage::Connect);
+        let connected = timeout(self.timeout, self.connect(&stage)).await;
+        let silent =
+            |_| Err(Trouble::silent(*stage.lock(), self.said_nothing("the mail server did not answer")));
+        farewell(connected.unwrap_or_else(silent)?).await;
+        Ok(())
+    }
+
     /// Says goodbye on every parked connection.
     pub(super) async fn close(&self) {
         self.permits.close();
