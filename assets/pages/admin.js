@@ -87,7 +87,9 @@ function row(...cells) {
 }
 
 function drawChannel(channel) {
-  const line = row(words(channel.channel), words(channel.state), words(channel.mode), String(channel.in_flight ?? 0), channel.last_error ?? "");
+  const away = channel.providers.filter((provider) => provider.state === "open").map((provider) => provider.name);
+  const state = away.length ? `${words(channel.state)}: ${away.join(", ")} left alone` : words(channel.state);
+  const line = row(words(channel.channel), state, words(channel.mode), channel.queued.toLocaleString(), channel.in_flight.toLocaleString(), channel.last_error ?? "");
   line.children[1].className = `state-${channel.state}`;
   return line;
 }

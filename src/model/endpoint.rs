@@ -26,11 +26,13 @@ pub enum EventKind {
     Read,
     /// It was withdrawn before it left.
     Canceled,
+    /// Not of a notification: another endpoint is called no more, since it was gone or failed for days.
+    EndpointDisabled,
 }
 
 impl EventKind {
     /// Every kind, in the order of a notification's life.
-    pub const ALL: [EventKind; 8] = [
+    pub const ALL: [EventKind; 9] = [
         EventKind::Accepted,
         EventKind::Deferred,
         EventKind::Sent,
@@ -39,6 +41,7 @@ impl EventKind {
         EventKind::Skipped,
         EventKind::Read,
         EventKind::Canceled,
+        EventKind::EndpointDisabled,
     ];
 
     /// The name on the wire.
@@ -52,6 +55,7 @@ impl EventKind {
             EventKind::Skipped => "notification.skipped",
             EventKind::Read => "notification.read",
             EventKind::Canceled => "notification.canceled",
+            EventKind::EndpointDisabled => "endpoint.disabled",
         }
     }
 
@@ -149,7 +153,7 @@ pub struct EndpointEvent {
     pub id: Uuid,
     /// Where it goes.
     pub endpoint: Uuid,
-    /// The notification that it tells of.
+    /// The notification that it tells of; or the endpoint, where it tells of one.
     pub notification: Uuid,
     /// What happened.
     pub kind: EventKind,

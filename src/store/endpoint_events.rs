@@ -14,7 +14,7 @@ use super::open::Store;
 use super::txn::Txn;
 use super::view::Read;
 use crate::clock::Millis;
-use crate::model::endpoint::EndpointEvent;
+use crate::model::endpoint::{EndpointEvent, EventKind};
 use crate::model::notification::Accepted;
 
 /// Events put back in one write.
@@ -53,6 +53,8 @@ pub enum DueEvent {
     Behind,
     /// An event whose notification was erased.
     Orphan(EndpointEvent),
+    /// An event that tells of an endpoint.
+    OfEndpoint(EndpointEvent),
     /// An event to tell.
     Ready(EndpointEvent, Box<Accepted>),
 }
@@ -162,6 +164,9 @@ impl Store {
             let event = record.into_event(place.endpoint, place.notification, place.id);
             if first(view, place.endpoint, place.notification)?.is_some_and(|first| first.id != event.id) {
                 return Ok(DueEvent::Behind);
+            }
+            if event.kind == EventKind::EndpointDisabled {
+                return Ok(DueEvent::OfEndpoint(event));
             }
             Ok(match notifications::get(view, place.notification)? {
                 Some(accepted) => DueEvent::Ready(event, Box::new(accepted)),
@@ -279,7 +284,6 @@ impl Txn<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::endpoint::EventKind;
     use crate::store::Options;
     use crate::supervise::Supervisor;
 

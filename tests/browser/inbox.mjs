@@ -1,7 +1,9 @@
 // Drives the release binary and a real browser: what is posted over REST is seen live in the inbox page.
 // Usage: BELFRY_BIN=target/release/belfry node tests/browser/inbox.mjs
 
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { AxeBuilder } from "@axe-core/playwright";
 import { chromium } from "playwright-core";
@@ -10,13 +12,14 @@ import { ADMIN_KEY, House, ROOT, Tally, equal } from "./support/house.mjs";
 const BROWSER = process.env.BELFRY_CHROMIUM ?? "/usr/bin/chromium";
 const SHOTS = join(ROOT, "target/screenshots");
 const LIVE_WITHIN_MS = 2000;
+const ADMIN_LOOKS_WITHIN_MS = 12_000;
 const COMES_BACK_WITHIN_MS = 20_000;
 const AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 const BROWSER_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
   "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const HOSTILE = "<img src=x onerror=\"document.title='owned'\">";
 
-const house = new House({ BELFRY_CHANNELS__EMAIL__MODE: "capture" });
+const house = new House({ BELFRY_CHANNELS__EMAIL__MODE: "capture", BELFRY_OUTBOUND__ALLOW_CIDRS: '["127.0.0.0/8"]' });
 const tally = new Tally();
 const { check } = tally;
 const heard = { console: [], foreign: [] };
@@ -214,6 +217,15 @@ async function otherPageChecks(context) {
     await admin.getByRole("button", { name: /Deploy waits/ }).first().click({ timeout: LIVE_WITHIN_MS });
     await admin.getByRole("heading", { name: /Deploy waits/ }).waitFor({ timeout: LIVE_WITHIN_MS });
     await admin.getByText(/stored in the inbox/).waitFor({ timeout: LIVE_WITHIN_MS });
+  });
+  await check("an endpoint that is called no more is told of in a banner", async () => {
+    const gone = createServer((_, answer) => answer.writeHead(410).end()).listen(0, "127.0.0.1");
+    await once(gone, "listening");
+    const url = `http://127.0.0.1:${gone.address().port}/gone`;
+    await rest("/v1/endpoints", { body: { url, events: ["notification.accepted"] } });
+    await notify({ title: "For an endpoint that is gone" });
+    await admin.getByRole("listitem").filter({ hasText: `${url}: gone` }).waitFor({ timeout: ADMIN_LOOKS_WITHIN_MS });
+    gone.close();
   });
   await looks(admin, "admin-wide", { width: 1280, height: 860, scheme: "light" });
   await looks(admin, "admin-phone-dark", { width: 390, height: 844, scheme: "dark" });

@@ -217,6 +217,55 @@ async fn an_endpoint_that_is_gone_is_disabled_and_goes_on_when_it_is_enabled_and
 }
 
 #[tokio::test]
+async fn five_days_of_failure_disable_an_endpoint_and_the_others_hear_of_it() {
+    const DAY: i64 = 86_400;
+    let receiver = Receiver::start().await;
+    let mut server = Server::prepare(&[
+        ("OUTBOUND__ALLOW_CIDRS", "[\"127.0.0.0/8\"]"),
+        ("RETRY__WEBHOOK__SCHEDULE", "[]"),
+    ]);
+    server.fake_clock();
+    server.start_again().await;
+    let admin = server.admin();
+    let failing = endpoint(&admin, &receiver.url("/500-always"), json!(["notification.accepted"])).await;
+    let mending = endpoint(&admin, &receiver.url("/twice"), json!(["notification.accepted"])).await;
+    endpoint(&admin, &receiver.url("/ok-operator"), json!(["endpoint.disabled"])).await;
+    endpoint(&admin, &receiver.url("/ok-other"), json!(["notification.sent"])).await;
+    let show = |made: &Value| {
+        let (admin, path) = (admin.clone(), format!("/v1/endpoints/{}", id(made)));
+        async move { admin.get(&path).await.is(200) }
+    };
+    // Both fail on the first two days, and one of them goes on failing.
+    for (day, calls) in [(0, 1), (1, 2), (2, 3), (4, 4)] {
+        server.shift(day * DAY);
+        admin.notify(&hello("ada")).await;
+        receiver.comes("/500-always", calls).await;
+        receiver.comes("/twice", calls).await;
+        until("the calls to be noted", || async {
+            let noted = attempts(&admin, &failing).await.len() + attempts(&admin, &mending).await.len();
+            (noted == 2 * calls).then_some(())
+        })
+        .await;
+        assert_eq!(show(&failing).await["disabled"], false, "day {day}");
+    }
+    server.shift(5 * DAY + 60);
+    admin.notify(&hello("ada")).await;
+    let shown = until("the endpoint to be disabled", || async {
+        Some(show(&failing).await).filter(|shown| shown["disabled"] == true)
+    })
+    .await;
+    assert_eq!((&shown["disabled_reason"], &shown["state"]), (&json!("failing"), &json!("disabled")));
+    let told = receiver.comes("/ok-operator", 1).await;
+    assert_eq!(told[0].kind(), "endpoint.disabled");
+    assert_eq!(told[0].json()["data"], json!({ "endpoint_id": id(&failing), "reason": "failing" }));
+    assert_eq!(told[0].json()["timestamp"], shown["disabled_at"]);
+    server.logs("an endpoint is called no more", 0).await;
+    assert!(admin.get("/metrics").await.text.contains("endpoints_disabled_total{reason=\"failing\"} 1"));
+    assert_eq!(show(&mending).await["disabled"], false, "one success between clears the record");
+    assert_eq!(receiver.at("/ok-other").len(), 0);
+}
+
+#[tokio::test]
 async fn an_event_that_was_never_taken_is_given_up_and_can_be_sent_again() {
     let (receiver, server) = (Receiver::start().await, started("[\"50ms\"]").await);
     let admin = server.admin();

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::clock::{Millis, rfc3339};
 use crate::model::channel::Channel;
-use crate::model::endpoint::EndpointEvent;
+use crate::model::delivery::Reason;
+use crate::model::endpoint::{DisabledBecause, EndpointEvent};
 use crate::model::message::Message;
 use crate::model::notification::Accepted;
 
@@ -33,6 +34,17 @@ pub fn event(event: &EndpointEvent, accepted: &Accepted) -> Bytes {
     add("status", event.status.map(|status| status.name().to_owned()));
     add("reason", event.reason.map(|reason| reason.name().to_owned()));
     add("not_before", event.not_before.map(rfc3339));
+    envelope(event.kind.name(), event.at, &data)
+}
+
+/// Another endpoint is called no more: which one, and why, by the names that it is shown with.
+pub fn endpoint_disabled(event: &EndpointEvent) -> Bytes {
+    let because = match event.reason {
+        Some(Reason::SubscriptionGone) => DisabledBecause::Gone,
+        Some(_) => DisabledBecause::Failing,
+        None => DisabledBecause::Operator,
+    };
+    let data = json!({ "endpoint_id": event.notification.to_string(), "reason": because.name() });
     envelope(event.kind.name(), event.at, &data)
 }
 

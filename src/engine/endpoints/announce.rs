@@ -11,7 +11,7 @@ use crate::engine::report::waiting_for;
 use crate::engine::tally;
 use crate::model::channel::Channel;
 use crate::model::delivery::{Reason, Status};
-use crate::model::endpoint::{EndpointEvent, EventKind};
+use crate::model::endpoint::{DisabledBecause, Endpoint, EndpointEvent, EventKind};
 use crate::model::ids::new_id;
 use crate::model::notification::{Accepted, Verdict};
 use crate::store::attempts::Event;
@@ -104,6 +104,28 @@ pub(in crate::engine) fn reading(
     tell(txn, shared, accepted, news)
 }
 
+/// Tells the operator's endpoints that another is called no more.
+pub(super) fn disabling(
+    txn: &mut Txn<'_>,
+    shared: &Arc<Shared>,
+    disabled: Uuid,
+    because: DisabledBecause,
+    at: Millis,
+) -> Result<(), StoreError> {
+    let listed = shared.endpoints.listed.load();
+    let reason = match because {
+        DisabledBecause::Gone => Some(Reason::SubscriptionGone),
+        DisabledBecause::Failing => Some(Reason::AttemptsExhausted),
+        DisabledBecause::Operator => None,
+    };
+    let kind = EventKind::EndpointDisabled;
+    let news = News { kind, channel: None, status: None, reason, at, not_before: None };
+    for endpoint in listed.of_all.iter().filter(|endpoint| endpoint.id != disabled) {
+        tell_one(txn, shared, endpoint, disabled, news)?;
+    }
+    Ok(())
+}
+
 fn nobody_listens(shared: &Shared) -> bool {
     shared.endpoints.listed.load().by_id.is_empty()
 }
@@ -114,25 +136,37 @@ fn tell(txn: &mut Txn<'_>, shared: &Arc<Shared>, accepted: &Accepted, news: News
     }
     let listed = shared.endpoints.listed.load();
     for endpoint in listed.hearing_of(&accepted.notification.user_id) {
-        if endpoint.disabled.is_some() || !endpoint.events.holds(news.kind) {
-            continue;
-        }
-        let event = EndpointEvent {
-            id: new_id(news.at),
-            endpoint: endpoint.id,
-            notification: accepted.key,
-            kind: news.kind,
-            channel: news.channel,
-            status: news.status,
-            reason: news.reason,
-            at: news.at,
-            not_before: news.not_before,
-            attempts: 0,
-            due: news.at,
-        };
-        txn.put_endpoint_event(&event)?;
-        let shared = shared.clone();
-        txn.after(move || shared.endpoints.agenda.note(event.endpoint, event.due));
+        tell_one(txn, shared, endpoint, accepted.key, news)?;
     }
+    Ok(())
+}
+
+/// Tells one endpoint, where it wants to know. What belongs to one `subject` is told in its order.
+fn tell_one(
+    txn: &mut Txn<'_>,
+    shared: &Arc<Shared>,
+    endpoint: &Endpoint,
+    subject: Uuid,
+    news: News,
+) -> Result<(), StoreError> {
+    if endpoint.disabled.is_some() || !endpoint.events.holds(news.kind) {
+        return Ok(());
+    }
+    let event = EndpointEvent {
+        id: new_id(news.at),
+        endpoint: endpoint.id,
+        notification: subject,
+        kind: news.kind,
+        channel: news.channel,
+        status: news.status,
+        reason: news.reason,
+        at: news.at,
+        not_before: news.not_before,
+        attempts: 0,
+        due: news.at,
+    };
+    txn.put_endpoint_event(&event)?;
+    let shared = shared.clone();
+    txn.after(move || shared.endpoints.agenda.note(event.endpoint, event.due));
     Ok(())
 }

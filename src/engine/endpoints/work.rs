@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 
-use super::{Endpoint, Engine};
+use super::{Endpoint, Engine, announce};
 use crate::channel::webhook::{Called, Delivery, Verdict, body};
 use crate::clock::Millis;
 use crate::engine::Shared;
@@ -16,7 +16,6 @@ use crate::engine::dispatch::Turn;
 use crate::model::channel::Channel;
 use crate::model::endpoint::{DisabledBecause, EndpointAttempt, EndpointEvent};
 use crate::model::ids::new_id;
-use crate::model::notification::Accepted;
 use crate::model::retry::next_delay;
 use crate::store::endpoint_events::{DueEvent, EventPlace};
 use crate::store::{StoreError, Txn};
@@ -122,11 +121,16 @@ impl Engine {
                     })
                     .await
             }
+            DueEvent::OfEndpoint(event) => {
+                let body = body::endpoint_disabled(&event);
+                let called = self.call_endpoint(&endpoint, body::webhook_id(event.id), body).await;
+                self.record_call(event, None, called).await
+            }
             DueEvent::Ready(event, accepted) => {
-                let called = self
-                    .call_endpoint(&endpoint, body::webhook_id(event.id), body::event(&event, &accepted))
-                    .await;
-                self.record_call(event, &accepted, called).await
+                let body = body::event(&event, &accepted);
+                let called = self.call_endpoint(&endpoint, body::webhook_id(event.id), body).await;
+                let about = Some((accepted.id(), accepted.notification.user_id.clone()));
+                self.record_call(event, about, called).await
             }
         }
     }
@@ -168,12 +172,11 @@ impl Engine {
     async fn record_call(
         &self,
         event: EndpointEvent,
-        accepted: &Accepted,
+        about: Option<(String, String)>,
         called: Called,
     ) -> Result<(), StoreError> {
         let (shared, now) = (self.shared.clone(), self.now());
         let next = next(&called, event.attempts, self.shared.rules.load().schedule(Channel::Webhook), now);
-        let about = Some((accepted.id(), accepted.notification.user_id.clone()));
         let mut attempt = EndpointAttempt {
             next_at: match next {
                 Next::At(at) => Some(at),
@@ -184,7 +187,7 @@ impl Engine {
         self.shared
             .store
             .commit(move |txn| {
-                if txn.notification(event.notification)?.is_none() {
+                if attempt.about.is_some() && txn.notification(event.notification)?.is_none() {
                     // Its person was erased meanwhile.
                     (attempt.about, attempt.answer) = (None, String::new());
                 }
@@ -225,6 +228,9 @@ pub(super) fn note_call(
     let changed = after_call(endpoint.clone(), verdict, attempt.at);
     if changed != endpoint {
         txn.put_endpoint(&changed)?;
+        if let (None, Some((at, because))) = (endpoint.disabled, changed.disabled) {
+            announce::disabling(txn, shared, endpoint.id, because, at)?;
+        }
         let shared = shared.clone();
         txn.after(move || shared.follow_endpoint(&endpoint, changed));
     }
