@@ -150,7 +150,7 @@ impl Engine {
                     return Ok(());
                 }
                 let parted = part(txn, channel, &user, id, &rules, now)?;
-                leave(txn, channel, &user, id, &parted.leaving, now);
+                leave(txn, channel, &user, id, &parted.leaving, now)?;
                 for (key, event) in &parted.events {
                     announce::record(txn, &shared, *key, event)?;
                 }
@@ -243,17 +243,17 @@ fn leave(
     id: GroupId,
     leaving: &[(Uuid, Priority)],
     now: Millis,
-) {
+) -> Result<(), StoreError> {
     let singles_max = if id.is_digest() { GATHERED_SINGLES_MAX } else { HELD_SINGLES_MAX };
     if leaving.len() > singles_max {
         let members: Vec<Uuid> = leaving.iter().map(|(key, _)| *key).collect();
         let priority = leaving.iter().map(|(_, priority)| *priority).max().unwrap_or_default();
-        txn.seal(user, channel, &members, priority, new_id(now), now);
-        return;
+        return txn.seal(user, channel, &members, priority, new_id(now), now);
     }
     for (key, priority) in leaving {
         txn.put_due(&Due::new(Lane::Channel(channel), now, *priority, *key));
     }
+    Ok(())
 }
 
 /// The verdict of a delivery that waits, with the instant at which it really leaves.

@@ -73,7 +73,7 @@ impl Engine {
         self.attempt_ends(Channel::Sms, key).await?;
         let (shared, now) = (self.shared.clone(), self.now());
         let place = (Channel::Sms, key);
-        self.shared.store.commit(move |txn| record(txn, &shared, place, &report, now)).await?;
+        self.shared.store.commit(move |txn| record_all(txn, &shared, place, &report, now)).await?;
         Ok(())
     }
 
@@ -93,6 +93,23 @@ impl Engine {
             }
         }
     }
+}
+
+/// Writes down what a report says: of one notification, or of each of those that left together in one message.
+fn record_all(
+    txn: &mut Txn<'_>,
+    shared: &Arc<Shared>,
+    (channel, key): (Channel, Uuid),
+    report: &Report,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let together = txn.digest(key)?;
+    if together.is_empty() {
+        return record(txn, shared, (channel, key), report, now);
+    }
+    together.into_iter().try_for_each(|member| record(txn, shared, (channel, member), report, now))?;
+    // It has ended: a report that comes again is of nothing.
+    txn.remove_digest(key)
 }
 
 /// Writes down what a report says, if the delivery is not at its end already.

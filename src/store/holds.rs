@@ -245,6 +245,9 @@ impl Txn<'_> {
     }
 
     /// Makes `members` of a group one message, due at `now`: nothing joins it any more, and `message` is its id.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
     pub fn seal(
         &mut self,
         user: &str,
@@ -253,13 +256,18 @@ impl Txn<'_> {
         priority: Priority,
         message: Uuid,
         now: Millis,
-    ) {
+    ) -> Result<(), StoreError> {
         let id = GroupId::sealed(message);
+        // What becomes of a text is reported by its message's id.
+        if channel == Channel::Sms {
+            self.put_digest(message, members, now)?;
+        }
         for member in members {
             self.join_group(user, channel, *member, id);
         }
         let group = Group { at: now, opened_at: now, priority, key: message, attempts: 0 };
         self.put_group(user, channel, id, None, &group);
+        Ok(())
     }
 
     /// Removes every group of a person with their lines, and whatever waits in them.

@@ -9,6 +9,7 @@
 //! | `D` | lane, turn, due instant, key | what is still to be done: the due index |
 //! | `g` | user id, 0, channel, group | what waits together: when it leaves |
 //! | `h` | user id, 0, channel, notification key | a delivery that waits in a group, and in which |
+//! | `d` | message id (UUIDv7) | which deliveries left together as one text message, until that is reported on |
 //! | `q` | user id, 0, kind, hash | the latest notification of a sender's key, or a count against a rate |
 //! | `a` | notification key, number | what happened after the plan: attempts, marks, changes |
 //! | `x` | sender's id | the notification key that it stands for |
@@ -67,6 +68,7 @@ pub(super) const INBOX: u8 = b'i';
 pub(super) const DUE: u8 = b'D';
 pub(super) const GROUP: u8 = b'g';
 pub(super) const HELD: u8 = b'h';
+pub(super) const DIGEST: u8 = b'd';
 pub(super) const RECENT: u8 = b'q';
 pub(super) const EVENT: u8 = b'a';
 pub(super) const GIVEN_ID: u8 = b'x';

@@ -16,6 +16,7 @@ pub mod categories;
 mod chunks;
 mod codec;
 mod commit;
+mod digests;
 pub mod endpoint_events;
 mod endpoint_records;
 pub mod endpoints;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::codec::Record;
+use super::digests::DigestV1;
 use super::endpoint_records::{EndpointAttemptV1, EndpointDueV1, EndpointEventV1, EndpointV1};
 use super::error::StoreError;
 use super::outbox::DueV2;
@@ -85,6 +86,7 @@ fn check(view: &View<'_>, key: &[u8], stored: &[u8]) -> Option<Checked> {
         keys::DUE => ("due delivery", as_one::<DueV2> as _),
         keys::GROUP => ("digest group", as_one::<holds::GroupV1> as _),
         keys::HELD => ("held delivery", as_one::<holds::MemberV1> as _),
+        keys::DIGEST => ("digest under way", as_one::<DigestV1> as _),
         keys::RECENT => {
             let either = as_one::<recent::LatestV1>(view, key, stored)
                 .or_else(|_| as_one::<recent::CountV1>(view, key, stored));

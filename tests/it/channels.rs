@@ -129,14 +129,21 @@ async fn what_waits_on_a_channel_is_counted_and_a_restart_counts_alike() {
     }
     let gone = admin.notify(&with(hello("ada"), json!({ "channels": ["email"] }))).await;
     admin.comes_to(gone["notification_id"].as_str().unwrap(), "email", "sent").await;
-    assert_eq!(admin.channel("email").await["queued"], 5);
+    queued(&admin, "email", 5).await;
     admin.post(&format!("/v1/notifications/{}/cancel", ids[0]), &json!({})).await.is(200);
-    assert_eq!(admin.channel("email").await["queued"], 4);
+    queued(&admin, "email", 4).await;
     assert_eq!(admin.channel("sms").await["queued"], 0);
     server.restart().await;
     let admin = server.admin();
     assert_eq!(admin.channel("email").await["queued"], 4);
     assert!(admin.get("/metrics").await.text.contains("belfry_queued{channel=\"email\"} 4"));
+}
+
+async fn queued(admin: &Client, name: &str, wanted: u64) {
+    until(&format!("{wanted} to be queued"), || async {
+        (admin.channel(name).await["queued"] == wanted).then_some(())
+    })
+    .await;
 }
 
 async fn reachable(admin: &Client, user: &str) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{hello, with};
 use crate::support::receiver::Got;
-use crate::support::{Client, Receiver, Server, until};
+use crate::support::{Client, Receiver, Server, python, until};
 
 async fn started(schedule: &str) -> Server {
     Server::start_with(&[
@@ -49,11 +49,6 @@ fn verified(program: &str, script: &str, cases: &[(String, &Got)]) -> Vec<String
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{program} failed: run `make setup`");
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
-}
-
-fn python() -> String {
-    #[expect(clippy::disallowed_methods, reason = "the test is told which Python has the library")]
-    std::env::var("BELFRY_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
 #[tokio::test]

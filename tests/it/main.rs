@@ -22,6 +22,7 @@ mod email;
 mod endpoints;
 mod erase;
 mod export;
+mod faulty_gateway;
 mod health;
 mod hooks;
 mod idempotency;

@@ -1,11 +1,13 @@
 //! Claims about text messages: how gateways are called, what their answers make of a delivery, and what they report.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use http::Method;
-use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::support::client::{hello, with};
-use crate::support::{Client, Receiver, Server};
+use crate::support::{Client, Receiver, Server, python};
 
 /// Where the server says that it is reached; reports are sent by hand.
 const BASE: &str = "https://notify.example.org";
@@ -152,32 +154,103 @@ async fn a_report_by_twilio_counts_only_with_its_signature() {
     assert_eq!((value("To"), value("Body")), ("+491701234567".into(), "Grüße & mehr".into()));
     let address = value("StatusCallback");
     let path = address.strip_prefix(BASE).unwrap();
-    let report = |token: &'static str| {
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
-        let signed = format!("{address}ErrorCode30003MessageStatusundelivered");
-        let signature = base64::Engine::encode(
-            &base64::engine::general_purpose::STANDARD,
-            hmac::sign(&key, signed.as_bytes()),
-        );
+    let parameters = json!({
+        "ErrorCode": "30003", "MessageStatus": "undelivered", "To": "+491701234567", "Body": "Grüße & mehr",
+    });
+    let report = |token: &'static str, tampered: bool| {
+        let case = json!({ "token": token, "url": address, "parameters": parameters });
+        let signature = signed_by_twilio(&case);
+        let mut form: reqwest::Url = "http://a/".parse().unwrap();
+        for (name, value) in parameters.as_object().unwrap() {
+            let value =
+                if tampered && name == "MessageStatus" { "delivered" } else { value.as_str().unwrap() };
+            form.query_pairs_mut().append_pair(name, value);
+        }
         let request = admin
             .anonymous()
             .request(Method::POST, path)
             .header("content-type", "application/x-www-form-urlencoded")
             .header("x-twilio-signature", signature)
-            .body("MessageStatus=undelivered&ErrorCode=30003");
+            .body(form.query().unwrap().to_owned());
         admin.send(request)
     };
-    report("another").await.problem(403, "forbidden");
+    report("another", false).await.problem(403, "forbidden");
+    report("twtoken", true).await.problem(403, "forbidden");
     assert_eq!(admin.standing(&id, "sms").await["status"], "sent");
-    report("twtoken").await.is(200);
+    report("twtoken", false).await.is(200);
     let standing = admin.comes_to(&id, "sms", "failed").await;
     assert_eq!(error(&standing), "undelivered 30003");
+}
+
+/// The signature that Twilio's own library makes.
+fn signed_by_twilio(case: &Value) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/sign_twilio.py");
+    let mut child = Command::new(python())
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("Python does not start ({error}): run `make setup`"));
+    writeln!(child.stdin.take().unwrap(), "{case}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "the library is missing: run `make setup`");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// The names and values of a form.
 fn pairs(body: &str) -> Vec<(String, String)> {
     let url: reqwest::Url = format!("http://a/?{body}").parse().unwrap();
     url.query_pairs().into_owned().collect()
+}
+
+#[tokio::test]
+async fn a_report_on_a_digest_is_told_of_each_that_was_in_it() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/ok");
+    let server = started(&receiver, &[("CHANNELS__SMS__HTTP__URL", &url)]).await;
+    let admin = server.admin();
+    person(&admin, "ada", "+491701234567").await;
+    let digest = json!({ "digest": { "mode": "fixed", "window_seconds": 1 } });
+    admin.put("/v1/categories/system", &digest).await.is(201);
+    for fate in ["delivered", "failed"] {
+        let mut ids = Vec::new();
+        let before = receiver.at("/ok").len();
+        for _ in 0..4 {
+            ids.push(text(&admin, "The disk is full.").await);
+        }
+        let address =
+            receiver.comes("/ok", before + 1).await[before].json()["status_url"].as_str().unwrap().to_owned();
+        for id in &ids {
+            admin.comes_to(id, "sms", "sent").await;
+        }
+        let path = address.strip_prefix(BASE).unwrap();
+        for _ in 0..2 {
+            admin.anonymous().get(&format!("{path}?status={fate}")).await.is(200);
+        }
+        for id in &ids {
+            admin.comes_to(id, "sms", fate).await;
+            let story = admin.story(id, "sms").await;
+            assert_eq!(story.iter().filter(|moment| moment["event"] == fate).count(), 1, "{story:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_a_yes_where_its_status_and_a_field_say_so() {
+    let receiver = Receiver::start().await;
+    let server = started(&receiver, &[("CHANNELS__SMS__HTTP__SUCCESS_STATUS", "[200]")]).await;
+    let admin = server.admin();
+    person(&admin, "ada", "+491701234567").await;
+    let refused = text(&admin, "ok").await;
+    let standing = admin.comes_to(&refused, "sms", "failed").await;
+    assert!(error(&standing).starts_with("http: 204"), "{standing}");
+    let server = started(&receiver, &[("CHANNELS__SMS__HTTP__SUCCESS_FIELD", "messages.0.status=0")]).await;
+    let admin = server.admin();
+    person(&admin, "ada", "+491701234567").await;
+    for (text_is, fate) in [("json0", "sent"), ("json9", "failed"), ("ok", "failed")] {
+        let id = text(&admin, text_is).await;
+        admin.comes_to(&id, "sms", fate).await;
+    }
 }
 
 #[tokio::test]

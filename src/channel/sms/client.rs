@@ -110,6 +110,11 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 impl Answer {
+    /// The status and the first words of the body.
+    pub(super) fn said(&self) -> String {
+        tidy(&format!("{} {}", self.status, self.body))
+    }
+
     /// What the status says, with `words` from the answer.
     pub(super) fn judge(&self, words: &str) -> Verdict {
         let said = tidy(&format!("{} {words}", self.status));

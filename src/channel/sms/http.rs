@@ -13,7 +13,7 @@ use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
 use super::Text;
-use super::client::{Verdict, call};
+use super::client::{Answer, Verdict, call};
 
 /// The most bytes of a body or a URL.
 const RENDERED_BYTES_MAX: usize = 256 * 1024;
@@ -68,6 +68,61 @@ impl Escape {
     }
 }
 
+/// When an answer is a yes: all that is set must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Success {
+    /// The status codes; without any, every 2xx.
+    pub statuses: Vec<u16>,
+    /// What the body must contain.
+    pub contains: Option<String>,
+    /// What must stand where in a body of JSON.
+    pub field: Option<Field>,
+}
+
+/// A place in JSON and what must stand there, as `messages.0.status=0`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    path: String,
+    value: String,
+}
+
+impl Field {
+    /// The field that `text` writes.
+    pub fn read(text: &str) -> Option<Field> {
+        let (path, value) = text.split_once('=')?;
+        let (path, value) = (path.trim(), value.trim());
+        let whole = !path.is_empty() && path.split('.').all(|name| !name.is_empty());
+        (whole && !text.contains(char::is_control))
+            .then(|| Field { path: path.to_owned(), value: value.to_owned() })
+    }
+
+    fn holds(&self, body: &str) -> bool {
+        let body: Option<Value> = serde_json::from_str(body).ok();
+        match body.as_ref().and_then(|body| at(body, &self.path)) {
+            Some(Value::String(text)) => *text == self.value,
+            Some(plain @ (Value::Number(_) | Value::Bool(_) | Value::Null)) => {
+                serde_json::from_str::<Value>(&self.value).is_ok_and(|value| value == *plain)
+            }
+            Some(Value::Array(_) | Value::Object(_)) | None => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Field {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}={}", self.path, self.value)
+    }
+}
+
+/// What stands at names and numbers joined by dots.
+fn at<'a>(body: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(body, |inner, name| match inner {
+        Value::Object(fields) => fields.get(name),
+        Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
 /// What the operator says of the gateway.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -79,8 +134,8 @@ pub struct Options {
     pub headers: BTreeMap<String, String>,
     /// The body, with placeholders. Without it: all of them, as JSON; nothing at all for a GET.
     pub body: Option<String>,
-    /// What an answer's body must contain to be a yes.
-    pub success: Option<String>,
+    /// When an answer is a yes.
+    pub success: Success,
     /// Where in an answer of JSON the gateway's id stands, as `messages.0.id`.
     pub id_path: Option<String>,
 }
@@ -130,10 +185,7 @@ impl Gateway {
             Ok(answer) => answer,
             Err(error) => return Verdict::Down(error),
         };
-        match answer.judge(&answer.body) {
-            Verdict::Taken { .. } => self.read(&answer.body),
-            other => other,
-        }
+        self.read(&answer)
     }
 
     fn request(&self, client: &Client, text: &Text<'_>) -> Option<reqwest::RequestBuilder> {
@@ -158,16 +210,28 @@ impl Gateway {
         Some(request.body(render(body, escape, text)?))
     }
 
-    /// What a 2xx answer says.
-    fn read(&self, body: &str) -> Verdict {
-        if let Some(success) = &self.options.success
-            && !body.contains(success.as_str())
-        {
-            return Verdict::Rejected(super::super::words::tidy(body));
+    /// What an answer says.
+    fn read(&self, answer: &Answer) -> Verdict {
+        let (Success { statuses, contains, field }, body) = (&self.options.success, answer.body.as_str());
+        let is_yes = if statuses.is_empty() {
+            (200..300).contains(&answer.status)
+        } else {
+            statuses.contains(&answer.status)
+        };
+        match answer.judge(body) {
+            // A success that the operator did not name is none.
+            Verdict::Taken { .. } if !is_yes => return Verdict::Rejected(answer.said()),
+            other if !is_yes => return other,
+            _ => {}
+        }
+        let says_so = contains.as_ref().is_none_or(|words| body.contains(words.as_str()))
+            && field.as_ref().is_none_or(|field| field.holds(body));
+        if !says_so {
+            return Verdict::Rejected(answer.said());
         }
         let id = self.options.id_path.as_deref().and_then(|path| {
             let body: Value = serde_json::from_str(body).ok()?;
-            match body.pointer(&format!("/{}", path.replace('.', "/")))? {
+            match at(&body, path)? {
                 Value::String(id) => Some(id.clone()),
                 Value::Number(id) => Some(id.to_string()),
                 _ => None,
@@ -209,20 +273,52 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_answer_is_a_yes_where_it_says_so_and_its_id_is_found() {
+    fn answered(success: Success, status: u16, body: &str) -> Verdict {
         let options = Options {
             url: String::new(),
             method: Method::POST,
             headers: BTreeMap::new(),
             body: None,
-            success: Some("\"ok\"".into()),
+            success,
             id_path: Some("messages.0.id".into()),
         };
-        let gateway = Gateway::new(options);
-        let yes = gateway.read(r#"{"status":"ok","messages":[{"id":7}]}"#);
+        Gateway::new(options).read(&Answer { status, body: body.to_owned(), after: None })
+    }
+
+    #[test]
+    fn an_answer_is_a_yes_where_it_says_so_and_its_id_is_found() {
+        let success = || Success { contains: Some("\"ok\"".into()), ..Success::default() };
+        let yes = answered(success(), 200, r#"{"status":"ok","messages":[{"id":7}]}"#);
         assert_eq!(yes, Verdict::Taken { id: Some("7".into()) });
-        assert!(matches!(gateway.read(r#"{"status":"no credit"}"#), Verdict::Rejected(_)));
+        assert!(matches!(answered(success(), 200, r#"{"status":"no credit"}"#), Verdict::Rejected(_)));
+        assert!(matches!(answered(success(), 503, "\"ok\""), Verdict::Busy(..)), "the status comes first");
+    }
+
+    #[test]
+    fn the_statuses_of_a_yes_can_be_named() {
+        let success = || Success { statuses: vec![200, 409], ..Success::default() };
+        for yes in [200, 409] {
+            assert_eq!(answered(success(), yes, ""), Verdict::Taken { id: None }, "{yes}");
+        }
+        assert_eq!(answered(success(), 202, "queued"), Verdict::Rejected("202 queued".into()));
+        assert!(matches!(answered(success(), 500, ""), Verdict::Busy(..)));
+        assert!(matches!(answered(success(), 401, ""), Verdict::Down(_)));
+    }
+
+    #[test]
+    fn a_field_is_a_yes_where_it_stands_and_says_just_that() {
+        let success = |text| Success { field: Field::read(text), ..Success::default() };
+        let body = r#"{"messages":[{"status":"0"},{"status":10}],"ok":true,"error":null}"#;
+        for yes in ["messages.0.status=0", "messages.1.status=10", "ok=true", "error = null"] {
+            assert_eq!(answered(success(yes), 200, body), Verdict::Taken { id: None }, "{yes}");
+        }
+        for no in ["messages.1.status=0", "messages.1.status=1", "messages=0", "absent=", "ok=True"] {
+            assert!(matches!(answered(success(no), 200, body), Verdict::Rejected(_)), "{no}");
+        }
+        assert!(matches!(answered(success("ok=true"), 200, "not JSON"), Verdict::Rejected(_)));
+        for wrong in ["", "ok", "=1", "a..b=1", ".=1"] {
+            assert_eq!(Field::read(wrong), None, "{wrong}");
+        }
     }
 
     proptest! {

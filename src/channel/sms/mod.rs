@@ -214,7 +214,11 @@ fn gateway(settings: &settings::Sms, provider: Provider) -> Option<Gateway> {
             method: settings.http_method.method(),
             headers: settings.http_headers.clone().unwrap_or_default(),
             body: settings.http_body.clone(),
-            success: settings.http_success.clone(),
+            success: http::Success {
+                statuses: settings.http_success_status.clone(),
+                contains: settings.http_success.clone(),
+                field: settings.http_success_field.clone(),
+            },
             id_path: settings.http_id_path.clone(),
         })),
         Provider::Kannel => Gateway::Kannel(kannel::Gateway::new(

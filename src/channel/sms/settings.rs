@@ -8,7 +8,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::super::settings::rate;
-use super::http::check;
+use super::http::{Field, check};
 use crate::model::channel::Mode;
 use crate::model::phone::CallingCode;
 use crate::model::rate::Rate;
@@ -82,8 +82,13 @@ settings! {
             prose("text with the placeholders to, from, text, delivery_id and status_url", check),
             "to={{to}}&text={{text}}",
         );
-        /// What an answer of 2xx must contain to count as a yes. Without it every 2xx does.
+        /// Which status codes are a yes. Without any, every 2xx is.
+        http_success_status as "http.success_status": Vec<u16> = Vec::new(), list(whole(100..=599), 16);
+        /// What the body of an answer must contain besides, to the letter.
         http_success as "http.success": Option<String> = None, optional(text("text in one line"), "accepted");
+        /// What must stand in an answer of JSON besides: names and numbers joined by dots, an equals sign, and the value.
+        http_success_field as "http.success_field": Option<Field> = None,
+            optional(parsed("a place in JSON and its value, as messages.0.status=0", Field::read, Field::to_string), "messages.0.status=0");
         /// Where the gateway's own id stands in an answer of JSON.
         http_id_path as "http.id_path": Option<String> = None,
             optional(text("names and numbers joined by dots, as messages.0.id"), "messages.0.id");

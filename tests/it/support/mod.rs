@@ -23,6 +23,12 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(15);
 
+/// The Python that has the libraries of others that the tests ask.
+pub fn python() -> String {
+    #[expect(clippy::disallowed_methods, reason = "the test is told which Python has the library")]
+    std::env::var("BELFRY_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
 /// Looks until `look` gives something.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
     let begun = Instant::now();

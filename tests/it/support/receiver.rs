@@ -45,6 +45,7 @@ impl Got {
 /// | `/later…` | 503 with `Retry-After: 3` the first time, then 200 |
 /// | `/redirect…` | 302 to `/ok-redirected` |
 /// | `/huge…` | 200 and ten megabytes |
+/// | `/jsonN` | 200 and `{"messages":[{"status":"N"}]}` |
 /// | `/hang…` | nothing |
 /// | `/away…` | nothing, until it is [back](Receiver::comes_back); then 204 |
 pub struct Receiver {
@@ -147,6 +148,11 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Got>>>, port: u16, bac
             "twice" if before < 2 => "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n".to_owned(),
             "later" if before == 0 => {
                 "HTTP/1.1 503 Busy\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n".to_owned()
+            }
+            _ if fate.starts_with("json") => {
+                let status = fate.trim_start_matches("json");
+                let body = serde_json::json!({ "messages": [{ "status": status }] }).to_string();
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
             }
             "redirect" => format!(
                 "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{port}/ok-redirected\r\ncontent-length: 0\r\n\r\n"
