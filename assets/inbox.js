@@ -12,6 +12,10 @@
 //   label    the name of the bell and of the list; "Notifications" by default
 //   theme    `light`, `dark`, or `auto` for the system's; without it, the `color-scheme` of the page around
 //   target   where action links open; "_blank" by default
+//   push     `off`: nothing is said of notifications while the page is closed
+//   push-worker   a file of this site, with the one line `importScripts("https://belfry.example/sw.js");`: with it the
+//            reader can enable notifications here. Without it, and on another site than the server, there is a link to the
+//            server's own inbox page instead. A content security policy names the server in `worker-src` too
 // Slot       `preferences`, below the list
 // Parts      bell, badge, panel, item
 // Events     belfry-state, belfry-notification, belfry-counts; belfry-open before an action link is followed (may be
@@ -27,6 +31,7 @@
 //   --belfry-shadow       below the panel                       --belfry-bell-ink     the bell (the page's text colour)
 
 import { BelfryClient } from "./client.js";
+import { PUSH_BUTTONS, PUSH_TEXTS, disablePush, enablePush, foreignWorker, pushState } from "./push.js";
 
 const PAGE_SIZE = 20;
 /** After this many items the list starts again from its first page instead of growing all week. */
@@ -118,6 +123,11 @@ h3 { overflow-wrap: anywhere; color: var(--soft); }
 .act { display: inline-block; padding: 3px 0; color: var(--accent); font-weight: 500; font-size: 14px; text-underline-offset: .18em; }
 .empty { padding: 40px 16px; text-align: center; color: var(--soft); }
 .more { padding: 4px 8px; text-align: center; border-top: 1px solid var(--edge); }
+.push { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 8px; padding: 8px 16px; border-top: 1px solid var(--edge); color: var(--soft); font-size: 14px; }
+.push p { flex: 1 1 12rem; }
+.push a { color: var(--accent); font-weight: 500; text-underline-offset: .18em; }
+.push button { min-height: 32px; padding: 4px 10px; border: 1px solid var(--edge); color: var(--ink); font-weight: 500; }
+.push button:hover:not(:disabled) { background: var(--raised); }
 footer { padding: 8px 16px; border-top: 1px solid var(--edge); font-size: 14px; }
 ::slotted(a) { color: var(--accent); }
 @media (forced-colors: active) { .badge { border-color: currentColor; } .unread .item::before { background: Highlight; } }
@@ -479,6 +489,7 @@ export class BelfryInbox extends Base {
       for (const { node, item } of this.#entries.values()) showTime(node, item);
     }, FRESHEN_MS);
     this.#markSeen();
+    this.#offerPush();
   }
 
   #hide(focusBell) {
@@ -511,6 +522,69 @@ export class BelfryInbox extends Base {
     this.#place.replaceSync(`.panel { left: ${left}px; ${edge}; max-height: ${room}px; }`);
   }
 
+  // --- notifications while the page is closed --------------------------------------------------------------------
+
+  /** The worker that may serve this page: the server's own, or a file of this site that the page names. */
+  #worker(server) {
+    const path = this.getAttribute("push-worker");
+    if (path) return foreignWorker(path, server, location.pathname);
+    return server === location.origin ? undefined : null;
+  }
+
+  /** Says below the list where this browser stands, and offers to change it. */
+  async #offerPush(act = null) {
+    const { push, pushText, pushDo, pushLink } = this.#ui;
+    const server = serverOf(this.getAttribute("url"));
+    if (this.getAttribute("push") === "off" || !server || !this.token) {
+      push.hidden = true;
+      return;
+    }
+    const worker = this.#worker(server);
+    pushLink.hidden = worker !== null;
+    pushDo.hidden = worker === null;
+    if (worker === null) {
+      push.dataset.state = "elsewhere";
+      pushText.textContent = "Notifications while this page is closed are enabled on the inbox page.";
+      pushLink.href = `${server}/inbox`;
+      pushLink.onclick = (event) => this.#goToInbox(event, server);
+      push.hidden = false;
+      return this.#settlePlace();
+    }
+    pushDo.disabled = true;
+    let state = "off";
+    try {
+      state = await (act ? act(worker) : pushState(worker));
+      pushText.textContent = PUSH_TEXTS[state];
+    } catch (failure) {
+      state = await pushState(worker).catch(() => "off");
+      pushText.textContent = `That did not work: ${failure.message}`;
+    }
+    push.dataset.state = state;
+    push.hidden = false;
+    pushDo.hidden = !(state in PUSH_BUTTONS);
+    pushDo.textContent = PUSH_BUTTONS[state] ?? "";
+    pushDo.disabled = false;
+    pushDo.onclick = () => this.#offerPush(async (known) => {
+      return (state === "on" ? disablePush : enablePush)(await this.#secret(), server, known);
+    });
+    if (this.#open) this.#settlePlace();
+  }
+
+  /** The reader stays signed in there. The token goes in the fragment, which no server sees. */
+  async #goToInbox(event, server) {
+    event.preventDefault();
+    // Opened within the click, or the browser takes it for a pop-up.
+    const page = open("about:blank", "_blank");
+    const token = await this.#secret().catch(() => "");
+    if (!page) return;
+    page.opener = null;
+    page.location = `${server}/inbox#token=${encodeURIComponent(token)}`;
+  }
+
+  async #secret() {
+    return typeof this.token === "function" ? this.token() : this.token;
+  }
+
   // --- building and listening ---------------------------------------------------------------------------------
 
   #build(root) {
@@ -526,10 +600,14 @@ export class BelfryInbox extends Base {
     const empty = make("p", { class: "empty" }, "Nothing here yet");
     const older = make("button", { class: "quiet", type: "button" }, "Show older");
     const more = make("p", { class: "more", hidden: "" }, older);
+    const pushText = make("p", { role: "status" });
+    const pushDo = make("button", { type: "button", hidden: "" });
+    const pushLink = make("a", { target: "_blank", rel: "noopener", hidden: "" }, "Enable notifications");
+    const push = make("div", { class: "push", hidden: "" }, pushText, pushDo, pushLink);
     const slot = make("slot", { name: "preferences" });
     const footer = make("footer", { hidden: "" }, slot);
     const panel = make("div", { class: "panel", id: "panel", part: "panel", role: "dialog", "aria-labelledby": "title", tabindex: "-1", popover: "manual" },
-      make("header", {}, title, readAll, close), notice, make("div", { class: "scroll" }, list, empty, more), footer);
+      make("header", {}, title, readAll, close), notice, make("div", { class: "scroll" }, list, empty, more), push, footer);
     const status = make("p", { class: "sr-only", role: "status", "aria-live": "polite" });
     root.append(make("div", { class: "root" }, bell, panel, status));
     close.addEventListener("click", () => this.#hide(true));
@@ -543,7 +621,7 @@ export class BelfryInbox extends Base {
       again?.();
     });
     slot.addEventListener("slotchange", () => (footer.hidden = slot.assignedNodes().length === 0));
-    return { bell, badge, panel, title, readAll, notice, noticeText, list, empty, more, older, status };
+    return { bell, badge, panel, title, readAll, notice, noticeText, list, empty, more, older, status, push, pushText, pushDo, pushLink };
   }
 
   #listen(root) {
@@ -658,6 +736,12 @@ function safeUrl(text) {
   if (typeof text !== "string" || !URL.canParse(text)) return null;
   const url = new URL(text);
   return url.protocol === "http:" || url.protocol === "https:" ? url.href : null;
+}
+
+/** The origin of the server: where the `url` says, else where this file came from. */
+function serverOf(url) {
+  const place = url ?? import.meta.url;
+  return URL.canParse(place, globalThis.location?.href) ? new URL(place, globalThis.location?.href).origin : null;
 }
 
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });

@@ -1,8 +1,36 @@
 // Notifications of this browser: what is in the way of them, how to turn them on, and how to turn them off again.
-// For pages on the server's own origin, since a service worker serves no other.
+//
+// A service worker serves its own origin alone. A page of the server itself has `/sw.js`; a page of another site needs a
+// file of that site, which may be one line: `importScripts("https://belfry.example/sw.js");`. It is registered for a
+// scope of its own, so that it takes the place of no worker that the site has already.
 
 const KEPT = "belfry-push";
 const KEPT_AS = "/push-subscription";
+/** What is said of each state. */
+export const PUSH_TEXTS = {
+  off: "This browser can show notifications while the inbox is closed.",
+  on: "This browser shows notifications while the inbox is closed.",
+  denied: "Notifications are blocked for this site. Allow them in the browser’s settings for the site, then load this page again.",
+  unsupported: "This browser cannot show notifications while the inbox is closed. On an iPhone or iPad, add this page to the home screen first.",
+  insecure: "Notifications while the inbox is closed need a connection over https.",
+};
+/** What the button does, in the states that it can change. */
+export const PUSH_BUTTONS = { off: "Enable notifications", on: "Turn them off" };
+
+/** Where pages of the server itself find their service worker. */
+const OWN = { script: "/sw.js", scope: "/" };
+
+/**
+ * The service worker of another site's page: its file there, and the server that it speaks to. A click on what it shows
+ * leads to `home`, a page of the site.
+ */
+export function foreignWorker(path, server, home) {
+  const script = new URL(path, location.href);
+  script.searchParams.set("server", server);
+  script.searchParams.set("home", home);
+  return { script: script.href, scope: new URL("belfry-push/", script).pathname };
+}
+
 /** A service worker that takes longer than this to start does not start. */
 const READY_WITHIN_MS = 10_000;
 
@@ -14,20 +42,19 @@ const READY_WITHIN_MS = 10_000;
  *   `off`          it can be turned on
  *   `on`           it is on
  */
-export async function pushState() {
+export async function pushState(worker = OWN) {
   if (!globalThis.isSecureContext) return "insecure";
   if (!("serviceWorker" in navigator) || !("PushManager" in globalThis) || !("Notification" in globalThis)) return "unsupported";
   if (Notification.permission === "denied") return "denied";
-  const registration = await navigator.serviceWorker.getRegistration("/");
-  const subscription = await registration?.pushManager.getSubscription();
+  const subscription = await (await registered(worker))?.pushManager.getSubscription();
   return subscription && Notification.permission === "granted" ? "on" : "off";
 }
 
 /** Asks the reader, subscribes, and tells the server whose browser this is. Answers the state that it came to. */
-export async function enablePush(token, base = "") {
-  if ((await Notification.requestPermission()) !== "granted") return pushState();
-  await navigator.serviceWorker.register("/sw.js");
-  const registration = await inTime(navigator.serviceWorker.ready);
+export async function enablePush(token, base = "", worker = OWN) {
+  if ((await Notification.requestPermission()) !== "granted") return pushState(worker);
+  const registration = await navigator.serviceWorker.register(worker.script, { scope: worker.scope });
+  await inTime(active(registration));
   const { public_key: key } = await ask(`${base}/v1/push/vapid-public-key`);
   const subscription = await subscribe(registration, key);
   const told = { ...subscription.toJSON(), applicationServerKey: encode(subscription.options.applicationServerKey) ?? key };
@@ -39,10 +66,9 @@ export async function enablePush(token, base = "") {
 }
 
 /** Turns this browser's notifications off; those of the reader's other browsers stay. */
-export async function disablePush(token, base = "") {
-  const registration = await navigator.serviceWorker.getRegistration("/");
-  const subscription = await registration?.pushManager.getSubscription();
-  if (!subscription) return pushState();
+export async function disablePush(token, base = "", worker = OWN) {
+  const subscription = await (await registered(worker))?.pushManager.getSubscription();
+  if (!subscription) return pushState(worker);
   const endpoint = encodeURIComponent(subscription.endpoint);
   await subscription.unsubscribe();
   await caches.delete(KEPT);
@@ -51,6 +77,25 @@ export async function disablePush(token, base = "") {
     if (error.status !== 404) throw error;
   });
   return "off";
+}
+
+/** The registration for exactly the worker's scope; one for a wider scope is another worker's. */
+async function registered({ scope }) {
+  const found = await navigator.serviceWorker.getRegistration(scope);
+  return found && new URL(found.scope).pathname === scope ? found : undefined;
+}
+
+/** Settles once the registration has a worker that runs; `serviceWorker.ready` is about the page's own scope. */
+function active(registration) {
+  const worker = registration.active ?? registration.waiting ?? registration.installing;
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      if (worker.state === "activated") resolve();
+      if (worker.state === "redundant") reject(new Error("The browser did not start the service worker."));
+    };
+    worker.addEventListener("statechange", look);
+    look();
+  });
 }
 
 /** The subscription that there is, or a new one. One that was made for a key that is gone cannot be used any more. */

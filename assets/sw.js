@@ -3,10 +3,16 @@
 //
 // It keeps no token. What it has to know is the subscription that the server knows it by, which push.js puts into this
 // cache: whoever holds the secrets of the old subscription may replace it by a new one.
+//
+// A page of another site has it by a file of that site, `importScripts("https://belfry.example/sw.js");`, which is
+// registered with the server and the site's own page in its address: `?server=https://belfry.example&home=/orders`.
 
 const KEPT = "belfry-push";
 const KEPT_AS = "/push-subscription";
-const INBOX = "/inbox";
+const GIVEN = new URL(self.location.href).searchParams;
+const SERVER = GIVEN.get("server") ?? self.location.origin;
+/** Where a notification without a link of its own leads. */
+const HOME = GIVEN.get("home") ?? "/inbox";
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));
@@ -38,7 +44,7 @@ async function show(note) {
     timestamp: Date.parse(note.timestamp) || Date.now(),
     requireInteraction: note.priority === "critical",
     silent: note.priority === "low",
-    icon: "/assets/mark.svg",
+    icon: new URL("/assets/mark.svg", SERVER).href,
     actions,
     data: { id: note.id, url: note.action?.url },
   });
@@ -46,9 +52,9 @@ async function show(note) {
   for (const page of pages) page.postMessage({ type: "belfry-push", id: note.id, title: note.title });
 }
 
-/** The button leads where it says; the notification itself leads there too, or to the inbox. */
+/** The button leads where it says; the notification itself leads there too, or home. */
 async function open(data, action) {
-  const wanted = target(data?.url) ?? new URL(INBOX, self.location.origin);
+  const wanted = target(data?.url) ?? new URL(HOME, self.location.origin);
   if (wanted.origin !== self.location.origin) return self.clients.openWindow(wanted.href);
   const pages = await self.clients.matchAll({ type: "window", includeUncontrolled: true });
   const there = pages.find((page) => new URL(page.url).pathname === wanted.pathname);
@@ -77,7 +83,7 @@ async function renew(event) {
   const fresh = event.newSubscription ?? (await subscribeAnew());
   if (!old || !fresh) return;
   const subscription = { ...fresh.toJSON(), applicationServerKey: encode(fresh.options.applicationServerKey) };
-  const response = await fetch("/v1/push/renew", {
+  const response = await fetch(new URL("/v1/push/renew", SERVER), {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ old, subscription }),
@@ -87,7 +93,7 @@ async function renew(event) {
 
 /** With the key that the server has now, whichever the old one was made for. */
 async function subscribeAnew() {
-  const { public_key: key } = await (await fetch("/v1/push/vapid-public-key")).json();
+  const { public_key: key } = await (await fetch(new URL("/v1/push/vapid-public-key", SERVER))).json();
   return self.registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: key });
 }
 

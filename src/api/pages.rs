@@ -36,7 +36,7 @@ const TYPES: &str = "text/plain; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// What a page of any origin may import: the client and the component, which carry no data of their own.
-const FOR_EVERYONE: [&str; 3] = ["/client.js", "/client.d.ts", "/inbox.js"];
+const FOR_EVERYONE: [&str; 4] = ["/client.js", "/client.d.ts", "/inbox.js", "/push.js"];
 
 struct File {
     paths: &'static [&'static str],
