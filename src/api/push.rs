@@ -24,6 +24,8 @@ use crate::store::{StoreError, Txn};
 
 /// How much of the end of an endpoint is shown.
 const SHOWN_CHARS: usize = 6;
+/// The year 10000, in milliseconds since 1970: no instant that can be written is later.
+const ENDS_BEFORE_MS: f64 = 253_402_300_800_000.0;
 
 /// `GET /v1/push/vapid-public-key`: for anybody, since a page needs it before it can ask.
 pub async fn public_key(call: Call) -> Result<Response, Problem> {
@@ -170,9 +172,10 @@ impl Given {
         if endpoint.is_none() && fields.raw("endpoint").is_none() {
             fields.wrong("endpoint", "must be given");
         }
-        let ends = fields.raw("expirationTime").map(|value| value.as_f64());
+        let in_range = |value: &Value| value.as_f64().filter(|at| (0.0..ENDS_BEFORE_MS).contains(at));
+        let ends = fields.raw("expirationTime").map(in_range);
         if matches!(ends, Some(None)) {
-            fields.wrong("expirationTime", "must be a number of milliseconds or null");
+            fields.wrong("expirationTime", "must be milliseconds since 1970, before the year 10000, or null");
         }
         let keys = body.get("keys").unwrap_or(&Value::Null);
         let mut bytes = |name: &str, right: fn(&[u8]) -> bool, wanted: &str| {
@@ -188,7 +191,7 @@ impl Given {
         if matches!(server_key, Some(None)) {
             fields.wrong("applicationServerKey", "must be a key in base64url");
         }
-        #[expect(clippy::cast_possible_truncation, reason = "an instant too large for the type never comes")]
+        #[expect(clippy::cast_possible_truncation, reason = "it is an instant before the year 10000")]
         let expires_at = ends.flatten().map(|at| at as Millis);
         let subscription = Subscription {
             id: new_id(now),

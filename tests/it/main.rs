@@ -6,6 +6,7 @@
 
 mod access;
 mod analytics;
+mod bad_input;
 mod batches;
 mod bench;
 mod bounces;
