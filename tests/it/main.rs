@@ -24,6 +24,7 @@ mod endpoints;
 mod erase;
 mod export;
 mod faulty_gateway;
+mod greylist;
 mod health;
 mod hooks;
 mod idempotency;

@@ -6,6 +6,8 @@ pub mod mail;
 pub mod push;
 pub mod receiver;
 pub mod server;
+#[path = "../../support/sink.rs"]
+pub mod sink;
 pub mod socket;
 pub mod token;
 
