@@ -10,7 +10,6 @@
 mod sink;
 mod support;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -137,7 +136,6 @@ async fn bare_loop(port: u16, mails: usize) -> Outcome<()> {
     Ok(())
 }
 
-#[expect(deprecated, reason = "the library's own connect leaves the delay on that a second write waits for")]
 async fn send_mails(port: u16, mails: usize, next: &AtomicUsize) -> Outcome<()> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;

@@ -417,10 +417,13 @@ fn rules(config: &Config) -> Rules {
         },
         schedules: Channel::ALL.map(|channel| config.retry.schedule(channel).to_vec()),
         slots: Channel::ALL.map(|channel| match (channel, mode(channel)) {
-            (Channel::Email, Mode::Live) => config.channels.email.max_connections,
+            // Half as many again are made ready while the others are sent.
+            (Channel::Email, Mode::Live) => (config.channels.email.max_connections * 3).div_ceil(2),
             (_, Mode::Live | Mode::Capture | Mode::Off) => SLOTS,
         }),
         rates: Channel::ALL.map(|channel| config.channels.rate(channel)),
+        rate_per_host: config.channels.email.rate_per_host,
+        give_up_after: config.delivery.give_up_after,
         patience: Patience {
             failures_max: config.delivery.circuit_failures,
             wait_max_ms: Millis::try_from(config.delivery.circuit_probe.as_millis()).unwrap_or(Millis::MAX),

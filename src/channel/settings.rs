@@ -95,6 +95,9 @@ settings! {
         max_connections: usize = 8, whole(1..=256);
         /// How many mails go out at most, as 10/s, 300/m or 1000/h.
         rate: Option<Rate> = None, optional(rate(), "10/s");
+        /// How many mails go out at most to the addresses of one mail host, by what stands after their `@`. What is over
+        /// it waits for its turn; what is critical does not.
+        rate_per_host: Option<Rate> = None, optional(rate(), "10/s");
     }
     check is_complete;
 }

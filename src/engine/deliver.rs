@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::endpoints::announce;
 use super::release::{Release, release};
+use super::tally::due_at;
 use super::templates::DraftError;
 use super::{Engine, Rules, Shared};
 use crate::clock::Millis;
@@ -21,7 +22,7 @@ use crate::render::EmailView;
 use crate::store::attempts::Event;
 use crate::store::captures::Capture;
 use crate::store::inbox::Marks;
-use crate::store::outbox::{Due, Waits};
+use crate::store::outbox::{Due, Lane, Waits};
 use crate::store::{StoreError, Txn};
 
 impl Engine {
@@ -73,6 +74,9 @@ impl Engine {
         rules: &Rules,
         to: String,
     ) -> Result<(), StoreError> {
+        if let Some(wait) = self.waits_its_turn(channel, accepted.key, (&to, due.priority), rules).await? {
+            return self.settle(accepted, due, wait, Traces::default()).await;
+        }
         let message = match self.message(accepted, (user, category), channel, to, rules).await? {
             Ok(message) => again(message, due.resends),
             Err(error) => {
@@ -82,8 +86,27 @@ impl Engine {
             }
         };
         let (outcome, traces) = self.make_attempt(channel, message, Some(accepted), due, rules).await;
+        let outcome = self.given_up(accepted, channel, outcome, rules).await?;
         let event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
         self.settle(accepted, due, event, traces).await
+    }
+
+    /// What an attempt comes to whose provider is left alone: such attempts do not count, so without an end of their own
+    /// there would be none.
+    pub(super) async fn given_up(
+        &self,
+        accepted: &Accepted,
+        channel: Channel,
+        outcome: Outcome,
+        rules: &Rules,
+    ) -> Result<Outcome, StoreError> {
+        let Outcome::Down { error, probe_at: Some(probe_at) } = outcome else { return Ok(outcome) };
+        let events = self.shared.store.events(accepted.key).await?;
+        let waited = self.now().saturating_sub(due_at(accepted, channel, &events));
+        if u128::try_from(waited).is_ok_and(|waited| waited >= rules.give_up_after.as_millis()) {
+            return Ok(Outcome::Failed { reason: Reason::AttemptsExhausted, error });
+        }
+        Ok(Outcome::Down { error, probe_at: Some(probe_at) })
     }
 
     /// Hands a message to its channel: one `about` a notification, or one for several together. Answers what came of it,
@@ -115,6 +138,7 @@ impl Engine {
             Mode::Off => (Outcome::Skipped { reason: Reason::ChannelDisabled }, None),
         };
         self.shared.metrics.attempt(channel, started.elapsed().as_secs_f64());
+        self.shared.leases.leaves(Lane::Channel(channel), due.key);
         let suppression = match &outcome {
             Outcome::NoSuchAddress { error } => Some(suppressed(channel, to, error, self.now())),
             _ => None,

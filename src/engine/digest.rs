@@ -41,11 +41,18 @@ impl Engine {
         let (rules, now) = (self.shared.rules.load_full(), self.now());
         let (person, members) = self.shared.store.waiting(user, channel, id).await?;
         let mut sorted = sort(members, &person, channel, &rules, now);
-        let (outcome, traces) = match (sorted.wait.take(), sorted.send.is_empty()) {
+        let wait = match (sorted.wait.take(), sorted.send.first()) {
+            (None, Some(first)) => {
+                self.waits_its_turn(channel, first.key, (&sorted.to, due.priority), &rules).await?
+            }
+            (wait, _) => wait,
+        };
+        let (outcome, traces) = match (wait, sorted.send.first()) {
             (Some(wait), _) => (Some(wait), Traces::default()),
-            (None, true) => (None, Traces::default()),
-            (None, false) => {
-                let (event, traces) = self.attempt_group(channel, due, &person, &sorted, &rules).await;
+            (None, None) => (None, Traces::default()),
+            (None, Some(first)) => {
+                let (event, traces) =
+                    self.attempt_group(channel, due, &person, (&sorted, first), &rules).await?;
                 (Some(event), traces)
             }
         };
@@ -57,24 +64,26 @@ impl Engine {
         channel: Channel,
         due: &Due,
         person: &User,
-        sorted: &Sorted,
+        (sorted, first): (&Sorted, &Accepted),
         rules: &Rules,
-    ) -> (Event, Traces) {
+    ) -> Result<(Event, Traces), StoreError> {
         let message = match self.compose_group(channel, due, person, sorted, rules) {
             Ok(message) => message,
             Err(error) => {
                 let reason = Some(Reason::TemplateError);
-                return (event(channel, self.now(), Status::Failed, reason, Some(error)), Traces::default());
+                let failed = event(channel, self.now(), Status::Failed, reason, Some(error));
+                return Ok((failed, Traces::default()));
             }
         };
         let (outcome, traces) = self.make_attempt(channel, message, None, due, rules).await;
+        let outcome = self.given_up(first, channel, outcome, rules).await?;
         let mut event = after_attempt(channel, due.attempts, outcome, rules, self.now(), rand_unit());
         let together = format!("one message for {}", sorted.send.len());
         event.detail = Some(match event.detail {
             Some(detail) => format!("{together}: {detail}"),
             None => together,
         });
-        (event, traces)
+        Ok((event, traces))
     }
 
     fn compose_group(

@@ -36,12 +36,24 @@ const JOB_SLOTS: usize = 3;
 /// Schedules that fire at once.
 const SCHEDULE_SLOTS: usize = 8;
 
-/// What is under way, by lane and notification, and until when its lease runs.
+/// How many deliveries there may be for each slot, those that have left and are only written down included.
+const WRITTEN_PER_SLOT_MAX: usize = 8;
+
+/// What is under way, by lane and notification.
 #[derive(Clone, Default)]
 pub(super) struct Leases {
-    held: Arc<Mutex<HashMap<(Lane, Uuid), Millis>>>,
+    held: Arc<Mutex<HashMap<(Lane, Uuid), Held>>>,
     /// Rung when one is given back.
     freed: Arc<Notify>,
+}
+
+/// How something under way is held.
+#[derive(Clone, Copy)]
+struct Held {
+    /// Until when its lease runs.
+    until: Millis,
+    /// Whether it has left, so that its slot is free, and only what came of it is still to be written.
+    left: bool,
 }
 
 /// A delivery that is under way. Dropping it gives it back.
@@ -54,7 +66,7 @@ struct Lease {
 impl Leases {
     fn take(&self, due: &Due, until: Millis) -> Lease {
         let delivery = (due.lane, due.key);
-        self.held.lock().insert(delivery, until);
+        self.held.lock().insert(delivery, Held { until, left: false });
         Lease { leases: self.clone(), delivery, until }
     }
 
@@ -67,15 +79,33 @@ impl Leases {
         self.held.lock().keys().filter(|(of, _)| *of == lane).count()
     }
 
+    /// A delivery has left. Another may take its slot while what came of it is written: waiting for the disk is no reason
+    /// to let a connection to a provider wait.
+    pub(super) fn leaves(&self, lane: Lane, key: Uuid) {
+        if let Some(held) = self.held.lock().get_mut(&(lane, key)) {
+            held.left = true;
+        }
+        self.freed.notify_one();
+    }
+
+    /// How many more of a lane may start that has so many slots.
+    fn free(&self, lane: Lane, slots: usize) -> usize {
+        let held = self.held.lock();
+        let of_lane = held.iter().filter(|((of, _), _)| *of == lane);
+        let (all, busy) =
+            of_lane.fold((0, 0), |(all, busy), (_, held)| (all + 1, busy + usize::from(!held.left)));
+        slots.saturating_sub(busy).min((slots * WRITTEN_PER_SLOT_MAX).saturating_sub(all))
+    }
+
     /// When the first of them runs out.
     pub(super) fn first_end(&self) -> Option<Millis> {
-        self.held.lock().values().min().copied()
+        self.held.lock().values().map(|held| held.until).min()
     }
 
     /// Forgets leases that have run out: whoever held them hangs.
     fn expire(&self, now: Millis) {
-        self.held.lock().retain(|(lane, key), until| {
-            let holds = *until > now;
+        self.held.lock().retain(|(lane, key), held| {
+            let holds = held.until > now;
             if !holds {
                 tracing::warn!(%lane, %key, "a delivery outlived its lease and is taken again");
             }
@@ -88,7 +118,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let mut held = self.leases.held.lock();
         // Another may have taken it since the lease ran out.
-        if held.get(&self.delivery) == Some(&self.until) {
+        if held.get(&self.delivery).is_some_and(|held| held.until == self.until) {
             held.remove(&self.delivery);
         }
         drop(held);
@@ -150,7 +180,7 @@ impl Engine {
         let lanes: Vec<Wanted> = channels
             .chain([(Lane::Schedule, SCHEDULE_SLOTS), (Lane::Job, JOB_SLOTS)])
             .filter_map(|(lane, slots)| {
-                let free = slots.saturating_sub(self.shared.leases.count(lane));
+                let free = self.shared.leases.free(lane, slots);
                 let (limit, until) = match lane {
                     Lane::Channel(channel) => self.shared.lanes.room(channel, &rules, now, free),
                     Lane::Schedule | Lane::Job => (free, None),

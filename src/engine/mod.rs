@@ -16,6 +16,7 @@ pub mod erase;
 pub mod expand;
 mod history;
 mod hold;
+mod hosts;
 pub mod inbox;
 pub mod lanes;
 mod night;
@@ -94,6 +95,10 @@ pub struct Rules {
     pub slots: [usize; 5],
     /// How fast each channel may go at most, in the order of [`Channel::ALL`].
     pub rates: [Option<Rate>; 5],
+    /// How fast mail may go to each mail host at most.
+    pub rate_per_host: Option<Rate>,
+    /// After how long a delivery is given up whose provider was left alone all the time.
+    pub give_up_after: Duration,
     /// When a provider that does not answer is left alone.
     pub patience: Patience,
     /// How long a delivery may be under way before it is taken again.
@@ -197,6 +202,8 @@ struct Shared {
     waiting: Waiting,
     leases: dispatch::Leases,
     lanes: lanes::Lanes,
+    /// Which mail hosts are sent to how fast.
+    hosts: hosts::Hosts,
     /// Who is sent too much at once.
     crowd: crowd::Crowd,
     backups: Mutex<Backups>,
@@ -230,6 +237,7 @@ impl Engine {
                 waiting: Waiting::default(),
                 leases: dispatch::Leases::default(),
                 lanes,
+                hosts: hosts::Hosts::default(),
                 crowd: crowd::Crowd::default(),
                 backups: Mutex::default(),
                 turns: AtomicU64::new(1),

@@ -55,6 +55,10 @@ settings! {
         /// before.
         circuit_probe: Duration = Duration::from_secs(30),
             within(Unit::Seconds, Duration::from_millis(100)..=Duration::from_secs(HOUR));
+        /// When a delivery has been due for so long while its provider was left alone, the next message that asks in
+        /// vain whether it is back is the last try of its own: it has failed. Mail servers give up after five days too.
+        give_up_after: Duration = Duration::from_secs(5 * DAY),
+            within(Unit::Seconds, Duration::from_secs(1)..=Duration::from_secs(90 * DAY));
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) fn happening(txn: &mut Txn<'_>, accepted: &Accepted, before: &[Event]
 }
 
 /// When a delivery was first due: retries are part of what it took, what held it is not.
-fn due_at(accepted: &Accepted, channel: Channel, before: &[Event]) -> Millis {
+pub(super) fn due_at(accepted: &Accepted, channel: Channel, before: &[Event]) -> Millis {
     let held = |event: &&Event| matches!(event.status, Status::Deferred | Status::Batched | Status::Pending);
     let moved = before.iter().rev().filter(|event| event.channel == channel).find(held);
     let planned = match accepted.decision(channel).map(|decision| &decision.verdict) {

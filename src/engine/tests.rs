@@ -51,6 +51,8 @@ fn rules(email: Mode) -> Rules {
         schedules: std::array::from_fn(|_| vec![HOUR, HOUR]),
         slots: [8; 5],
         rates: [None; 5],
+        rate_per_host: None,
+        give_up_after: Duration::from_secs(5 * 86_400),
         patience: Patience { failures_max: 10, wait_max_ms: 30_000 },
         lease: HOUR,
         base_url: None,

@@ -21,6 +21,19 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// How many may go at once: a second's worth, and one at least.
+    fn burst(self) -> i64 {
+        (i64::from(self.count) * 1_000 / self.unit_ms).max(1)
+    }
+
+    /// From one to the next, rounded up: the rate is a bound.
+    fn interval_us(self) -> i64 {
+        let count = i64::from(self.count);
+        (self.unit_ms * 1_000 + count - 1) / count
+    }
+}
+
 impl std::fmt::Display for Rate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let unit = UNITS.iter().find(|(_, unit_ms)| *unit_ms == self.unit_ms).map_or("s", |(name, _)| name);
@@ -40,7 +53,7 @@ impl Bucket {
     /// How many may go out at `now`, and when one more may.
     pub fn room(&mut self, rate: Rate, now: Millis) -> (usize, Millis) {
         let count = i64::from(rate.count);
-        let burst = (count * 1_000 / rate.unit_ms).max(1) * rate.unit_ms;
+        let burst = rate.burst() * rate.unit_ms;
         let passed = self.filled_at.map_or(Millis::MAX, |at| now.saturating_sub(at).max(0));
         self.level = self.level.saturating_add(count.saturating_mul(passed)).min(burst);
         self.filled_at = Some(now);
@@ -53,6 +66,35 @@ impl Bucket {
     /// So many went out.
     pub fn take(&mut self, rate: Rate, count: usize) {
         self.level -= i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(rate.unit_ms);
+    }
+}
+
+/// Turns at a rate, for those who wait for one: each is told when its own is. A second's worth may go at once, and one
+/// at least.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turns {
+    /// When everybody with a turn is through, in microseconds.
+    through_us: i64,
+}
+
+impl Turns {
+    /// Takes the next turn: when it is, which is `now` where there is room.
+    pub fn take(&mut self, rate: Rate, now: Millis) -> Millis {
+        let now_us = now.saturating_mul(1_000);
+        let ahead_us = (rate.burst() - 1) * rate.interval_us();
+        let turn_us = self.through_us.saturating_sub(ahead_us).max(now_us);
+        self.through_us = self.through_us.max(now_us).saturating_add(rate.interval_us());
+        turn_us.saturating_add(999) / 1_000
+    }
+
+    /// Gives back the turn that was taken last.
+    pub fn give_back(&mut self, rate: Rate) {
+        self.through_us -= rate.interval_us();
+    }
+
+    /// Whether everybody is through.
+    pub fn are_over(&self, now: Millis) -> bool {
+        self.through_us <= now.saturating_mul(1_000)
     }
 }
 
@@ -83,6 +125,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn turns_keep_to_the_rate_and_to_the_order(count in 1u32..500, steps in prop::collection::vec(0i64..50, 1..300)) {
+            let rate = Rate { count, unit_ms: 1_000 };
+            let (mut turns, mut now, mut taken) = (Turns::default(), 1_000, Vec::new());
+            for step in steps {
+                now += step;
+                let at = turns.take(rate, now);
+                prop_assert!(at >= now && taken.last().is_none_or(|last| *last <= at));
+                taken.push(at);
+            }
+            for (first, from) in taken.iter().enumerate() {
+                let within = taken[first..].iter().filter(|at| **at < from + 1_000).count();
+                prop_assert!(within <= 2 * count as usize, "{within} in a second");
+            }
+        }
+
         #[test]
         fn no_more_goes_out_than_the_rate_allows_and_no_less(count in 1u32..500, steps in prop::collection::vec(0i64..3_000, 1..50)) {
             let rate = Rate { count, unit_ms: 1_000 };

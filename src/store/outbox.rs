@@ -198,7 +198,7 @@ fn look_at(
         turn = None;
         let (mut current, mut of_this_turn) = (None, 0);
         let (start, end) = (keys::due_turn(wanted.lane, from), keys::due_end(wanted.lane));
-        read.scan(&start, &end, false, &mut |at, value| {
+        read.scan(&start, &end, false, &mut |at, _| {
             let Some(mut due) = keys::read_due(at) else { return Ok(true) };
             let on = keys::turn_of(&due);
             if *current.get_or_insert(on) != on {
@@ -216,14 +216,16 @@ fn look_at(
                 return Ok(false);
             }
             if !taken(wanted.lane, due.key) {
-                let line: DueV2 = read.open_value(at, value)?;
+                // Read after the question: a line that was done in between is gone by now, and is not to be done again.
+                let Some(line) = read.get::<DueV2>(at)? else { return Ok(true) };
                 (due.attempts, due.resends) = (line.attempts(), line.resends());
                 if let Some((user, group)) = line.group {
                     due.waits = Waits::AsGroup { user, group: GroupId::from_bytes(group) };
                 }
                 found.push(due);
+                // Those that are under way stand at the front until it is written what came of them.
+                of_this_turn += 1;
             }
-            of_this_turn += 1;
             turn = on.checked_add(1);
             Ok(true)
         })?;

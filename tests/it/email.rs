@@ -234,3 +234,56 @@ async fn fifty_mails_all_arrive_once() {
     ids.dedup();
     assert_eq!((ids.len(), mails.len()), (50, 50));
 }
+
+#[tokio::test]
+async fn what_is_over_a_mail_hosts_rate_waits_for_its_turn_and_other_hosts_and_what_is_critical_do_not() {
+    let mail = MailServer::start();
+    let port = mail.port();
+    let mut settings = mail.settings(&port, "[\"1s\"]");
+    settings.push(("CHANNELS__EMAIL__RATE_PER_HOST", "60/m"));
+    let server = Server::start_with(&settings).await;
+    let admin = server.admin();
+    let mut slow = Vec::new();
+    for at in 0..4 {
+        slow.push(notify(&admin, &format!("a{at}@slow.example")).await);
+    }
+    let other = notify(&admin, "b@other.example").await;
+    admin.put("/v1/users/c", &json!({ "email": "c@SLOW.example" })).await;
+    let critical = admin.notify(&with(hello("c"), json!({ "priority": "critical" }))).await;
+    let held = admin.comes_to(&slow[3], "email", "deferred").await;
+    assert_eq!((&held["reason"], &held["attempts"]), (&json!("throttled"), &json!(0)));
+    assert!(held["not_before"].is_string(), "{held}");
+    for id in [&other, critical["notification_id"].as_str().unwrap()] {
+        admin.comes_to(id, "email", "sent").await;
+        assert_eq!(told(&admin.story(id, "email").await), ["pending", "sent"]);
+    }
+    for id in &slow {
+        admin.comes_to(id, "email", "sent").await;
+    }
+    let story = admin.story(&slow[3], "email").await;
+    assert_eq!(told(&story), ["pending", "deferred", "sent"]);
+    assert!(said(&story[1]).contains("slow.example is sent at most 60/m"), "{story:?}");
+    let instants = |id: &Value| id.as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    assert!(instants(&story[2]["at"]) - instants(&story[0]["at"]) >= 2_900, "{story:?}");
+}
+
+#[tokio::test]
+async fn a_mail_whose_server_never_comes_back_is_given_up_in_the_end() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let server = Server::start_with(&[
+        ("CHANNELS__EMAIL__HOST", "127.0.0.1"),
+        ("CHANNELS__EMAIL__PORT", &free),
+        ("CHANNELS__EMAIL__TLS", "none"),
+        ("RETRY__EMAIL__SCHEDULE", "[\"1h\"]"),
+        ("DELIVERY__CIRCUIT_FAILURES", "1"),
+        ("DELIVERY__CIRCUIT_PROBE", "200ms"),
+        ("DELIVERY__GIVE_UP_AFTER", "2s"),
+    ])
+    .await;
+    let admin = server.admin();
+    let first = notify(&admin, "ada@example.org").await;
+    let standing = admin.comes_to(&first, "email", "retrying").await;
+    assert_eq!(standing["reason"], "circuit_open", "{standing}");
+    let standing = admin.comes_to(&first, "email", "failed").await;
+    assert_eq!((&standing["reason"], &standing["attempts"]), (&json!("attempts_exhausted"), &json!(1)));
+}

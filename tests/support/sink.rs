@@ -19,6 +19,7 @@ pub struct Sink {
 
 impl Sink {
     /// Serves for as long as the runtime lives; gives its port.
+    #[expect(clippy::disallowed_methods, reason = "a test has no supervisor to spawn by")]
     pub async fn start(self) -> std::io::Result<u16> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (port, sink) = (listener.local_addr()?.port(), Arc::new(self));

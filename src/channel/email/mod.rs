@@ -127,7 +127,7 @@ impl Email {
         Ok(Email { sender, signer, relay: Relay::new(options)? })
     }
 
-    /// One attempt to send `message`. It takes at most twice [`Options::timeout`]: once to get a free connection,
+    /// One attempt to send `message`. It takes at most twice [`Options::timeout`] and a second: once to get a free connection,
     /// once to send. Safe to drop at any point: the connection it was using is closed then.
     pub async fn send(&self, message: &Message) -> Outcome {
         let composed = compose::compose(&self.sender, message).and_then(|mail| match &self.signer {

@@ -93,7 +93,8 @@ impl Relay {
 
     /// Sends one mail and gives the server's words.
     pub(super) async fn deliver(&self, mail: &Mail) -> Result<String, Trouble> {
-        let _permit = match timeout(self.timeout, self.permits.acquire()).await {
+        // No more wait than there are connections, and each of those is free again once its own time is over.
+        let _permit = match timeout(self.timeout + COURTESY_WAIT, self.permits.acquire()).await {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(Trouble::silent(Stage::Wait, "the channel is closed")),
             Err(_) => {
