@@ -55,7 +55,7 @@ pub fn run(command: &ConfigCommand, options: &Options) -> Result<(), Failure> {
 fn answer(command: &ConfigCommand, json: bool) -> Result<String, Failure> {
     let read = |file: &Option<PathBuf>| config::from_process(file.as_deref(), &[]);
     match command {
-        ConfigCommand::Init => Ok(config_cmd::init()),
+        ConfigCommand::Init => Ok(config_cmd::init(json)),
         ConfigCommand::Doc => Ok(config_cmd::doc(json)),
         ConfigCommand::Check { config } => match read(config) {
             Ok(config) => Ok(config_cmd::check(&config, json)),

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use crate::config::{self, Config, ConfigErrors};
 use crate::settings::Origin;
 
-/// What `config init` prints: a file to start from.
-pub fn init() -> String {
-    config::init_file()
+/// What `config init` prints: a file to start from. In JSON it is one text.
+pub fn init(json: bool) -> String {
+    let file = config::init_file();
+    if json { pretty(&json!({ "file": file })) } else { file }
 }
 
 /// What `config doc` prints: the reference of every key.

@@ -180,9 +180,16 @@ impl Command {
 /// # Errors
 /// The exit code to end with: 0 after help or version, 2 after a mistake.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Exit> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // What cannot be read as a whole still says how its answer is to be read.
+    let json = arguments
+        .iter()
+        .skip(1)
+        .take_while(|argument| *argument != "--")
+        .any(|argument| argument == "--json");
     Cli::try_parse_from(arguments).map_err(|error| {
         let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-        screen::show_clap(&error);
+        screen::show_clap(&error, json);
         exit
     })
 }

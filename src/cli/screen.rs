@@ -53,13 +53,18 @@ pub fn confirm(question: &str, instead: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
-/// Prints what clap has to say: help to the output, a mistake to the error output with every token in it masked.
-pub fn show_clap(error: &clap::Error) {
+/// Prints what clap has to say: help to the output, a mistake to the error output with every token in it masked, as a
+/// line of JSON where that is wanted.
+pub fn show_clap(error: &clap::Error, json: bool) {
     if !error.use_stderr() {
         let _ = error.print();
         return;
     }
     let text = error.render();
+    if json {
+        note(&Failure::Usage(mask(text.to_string().trim())).to_json());
+        return;
+    }
     let text = if std::io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() };
     let _ = write!(std::io::stderr().lock(), "{}", mask(&text));
 }

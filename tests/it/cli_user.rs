@@ -39,6 +39,9 @@ async fn people_are_listed_and_erased_from_the_command_line() {
     server.admin().get("/v1/users/ada").await.is(404);
     assert_eq!(code(&run(server.url(), &["user", "erase", "ada", "--yes"])), Some(3));
     assert_eq!(code(&run("http://127.0.0.1:1", &["user", "list"])), Some(69));
+    let mistaken = run(server.url(), &["user", "lose", "--json"]);
+    let said: Value = serde_json::from_slice(&mistaken.stderr).expect("a mistake is told in JSON too");
+    assert_eq!((code(&mistaken), &said["code"]), (Some(2), &"usage".into()));
     let reader = server.admin().key(&["publish"]).await;
     assert_eq!(code(&run(server.url(), &["user", "list", "--key-file", "/dev/null"])), Some(2));
     let mut forbidden = Command::new(binary());

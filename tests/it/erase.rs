@@ -71,6 +71,19 @@ async fn enrol(admin: &Client, user: &str, others: &Receiver) {
         with(hello(user), json!({ "id": format!("of-{user}"), "dedupe_key": "d", "collapse_key": "c" }));
     admin.notify(&sent).await;
     admin.comes_to(&format!("of-{user}"), "email", "sent").await;
+    let night = json!({ "channels": { "email": true }, "quiet_hours": { "enabled": true, "start": "00:00", "end": "23:59" } });
+    admin.patch(&format!("/v1/users/{user}/preferences"), &night).await.is(200);
+    for held in ["held", "later"] {
+        let mut one = with(hello(user), json!({ "id": format!("{held}-{user}"), "digest_key": "d" }));
+        if held == "later" {
+            one["send_at"] = json!("2100-01-01T00:00:00Z");
+        }
+        admin.notify(&one).await;
+    }
+    let batch = json!({ "notifications": [hello(user), { "user_id": user }] });
+    admin.post("/v1/notifications/batch", &batch).await;
+    let keyed = admin.request(http::Method::POST, "/v1/notifications").header("idempotency-key", "k-1");
+    admin.send(keyed.json(&hello(user))).await.is(202);
 }
 
 #[tokio::test]
@@ -91,7 +104,7 @@ async fn nothing_that_the_server_gives_out_names_somebody_who_was_erased() {
         ("captured", 1),
         ("topics", 1),
         ("workflows", 1),
-        ("notifications", 1),
+        ("notifications", 5),
     ] {
         assert_eq!(export[what].as_array().unwrap().len(), count, "{what}: {export}");
     }
@@ -109,6 +122,13 @@ async fn nothing_that_the_server_gives_out_names_somebody_who_was_erased() {
         let hooks = admin.all("/v1/hooks").await;
         assert_eq!((hooks.len(), &hooks[0]["name"]), (1, &json!("shared")));
         assert_eq!(ids(&admin.all("/v1/users").await), ["bob"]);
+        // A copy has every record of the store, those included that no list shows.
+        let copy = admin.request(http::Method::POST, "/v1/backups").send().await.unwrap();
+        let copy = String::from_utf8_lossy(&copy.bytes().await.unwrap()).into_owned();
+        assert!(
+            copy.contains("bob@example.org") && !copy.contains("ada-l") && !copy.contains(PHONE),
+            "{round}"
+        );
         if round == 0 {
             server.restart().await;
         }

@@ -194,6 +194,8 @@ check "the configuration is root's, readable for belfry alone" equals "640 root:
 key=
 key_in_journal
 check "the first start says an admin key in the journal" test -n "$key"
+check "the doctor finds nothing that fails, as the server's own user" inside runuser -u belfry -- \
+    env BELFRY_KEY="$key" belfry doctor --data /var/lib/belfry
 check "a user is stored" answers '200|201|204' PUT /v1/users/ops '{"email":"ops@example.org"}'
 check "a wrong key is refused" equals 401 inside curl -s -o /dev/null -w '%{http_code}' \
     -H 'Authorization: Bearer wrong' "$base/v1/users/ops/inbox"
