@@ -119,7 +119,7 @@ async fn lines_that_fail_are_named_and_the_others_are_put_in() {
     let (server, home) = (Server::start().await, tempfile::tempdir().unwrap());
     let file = home.path().join("users.ndjson");
     let text = concat!(
-        "{\"id\":\"ada\",\"email\":\"ada@example.org\"}\n",
+        "\u{feff}{\"id\":\"ada\",\"email\":\"ada@example.org\"}\r\n",
         "{\"id\":\"bob\",\"email\":\"not an address\"}\n",
         "\n",
         "{\"id\":\"ada\",\"email\":\"later@example.org\"}\n",

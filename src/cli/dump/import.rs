@@ -132,7 +132,8 @@ impl Import<'_> {
             if read as u64 == LINE_BYTES_MAX && !text.ends_with(b"\n") {
                 return Err(Failure::Failed(format!("line {line} is longer than {LINE_BYTES_MAX} bytes")));
             }
-            let text = text.trim_ascii();
+            // Spreadsheets and some editors begin a file with a mark.
+            let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text).trim_ascii();
             if text.is_empty() {
                 continue;
             }
