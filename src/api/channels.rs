@@ -68,7 +68,7 @@ fn shape(health: &Health) -> Value {
         "mode": mode(health.mode),
         "state": state(health),
         "reason": reason(health).map(Reason::name),
-        "provider": health.providers.first().map(|provider| provider.name),
+        "provider": health.providers.first().map(|provider| &provider.name),
         "providers": health.providers.iter().map(provider_shape).collect::<Vec<_>>(),
         "queued": health.queued,
         "in_flight": health.in_flight,

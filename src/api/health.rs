@@ -55,7 +55,9 @@ pub async fn ready(call: Call) -> Result<Response, Problem> {
 /// What of a channel wants an operator's eye.
 fn troubles(health: &Health) -> Vec<String> {
     let channel = health.channel;
-    let open = health.providers.iter().filter(|provider| provider.opened_at.is_some());
+    // Which push services there are is said by people's browsers, and nothing of that is told to everybody.
+    let ours = health.providers.iter().filter(|_| channel != Channel::BrowserPush);
+    let open = ours.filter(|provider| provider.opened_at.is_some());
     let mut troubles: Vec<String> = match health.opened_at {
         Some(_) => vec![format!("circuit_open: the provider of {channel} does not answer")],
         None => open

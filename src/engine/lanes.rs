@@ -209,7 +209,10 @@ impl Engine {
             Health {
                 channel,
                 mode: rules.modes.of(channel),
-                providers: way.providers.health(),
+                providers: match channel {
+                    Channel::BrowserPush => self.shared.push_services.health(),
+                    _ => way.providers.health(),
+                },
                 queued: self.shared.store.backlog().of_channel(channel),
                 in_flight: self.shared.leases.count(Lane::Channel(channel)),
                 opened_at: way.providers.opened_at(),

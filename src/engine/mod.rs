@@ -26,6 +26,7 @@ pub mod preferences;
 pub mod providers;
 mod push;
 pub mod push_keys;
+mod push_services;
 pub mod receipt;
 mod release;
 pub mod report;
@@ -204,6 +205,7 @@ struct Shared {
     lanes: lanes::Lanes,
     /// Which mail hosts are sent to how fast.
     hosts: hosts::Hosts,
+    push_services: push_services::PushServices,
     /// Who is sent too much at once.
     crowd: crowd::Crowd,
     backups: Mutex<Backups>,
@@ -238,6 +240,7 @@ impl Engine {
                 leases: dispatch::Leases::default(),
                 lanes,
                 hosts: hosts::Hosts::default(),
+                push_services: push_services::PushServices::default(),
                 crowd: crowd::Crowd::default(),
                 backups: Mutex::default(),
                 turns: AtomicU64::new(1),

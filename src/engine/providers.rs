@@ -24,8 +24,8 @@ struct Provider {
 /// How a provider is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderHealth {
-    /// Its name.
-    pub name: &'static str,
+    /// Its name; of a push service, where it is.
+    pub name: String,
     /// Failures with no success since.
     pub failures: u32,
     /// Since when it is left alone.
@@ -139,7 +139,7 @@ impl Providers {
         self.each
             .iter()
             .map(|provider| ProviderHealth {
-                name: provider.name,
+                name: provider.name.to_owned(),
                 failures: provider.breaker.failures(),
                 opened_at: provider.breaker.opened_at(),
                 last_error: provider.last_error.clone(),

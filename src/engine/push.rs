@@ -3,8 +3,10 @@
 use futures_util::future::join_all;
 use uuid::Uuid;
 
+use super::deliver::rand_unit;
 use super::report::instant;
 use super::{Engine, Rules};
+use crate::channel::push::Push;
 use crate::clock::Millis;
 use crate::model::channel::Channel;
 use crate::model::delivery::{Outcome, Reason};
@@ -50,13 +52,42 @@ impl Engine {
         let left: Vec<&Subscription> =
             all.iter().filter(|s| !before.iter().any(|(id, _)| *id == s.id)).collect();
         let (note, now) = (note(message, about), self.now());
-        let outcomes = join_all(left.iter().map(|to| push.send(&note, to, now))).await;
+        let outcomes = join_all(left.iter().map(|to| self.push_to(push, &note, to, rules, now))).await;
         let tried: Vec<(&Subscription, Outcome)> = left.into_iter().zip(outcomes).collect();
         let tries = rules.schedule(Channel::BrowserPush).len();
         let last_try = usize::try_from(due.attempts).is_ok_and(|made| made >= tries);
-        let tally = Tally::of(&tried, &before, last_try);
+        let mut tally = Tally::of(&tried, &before, last_try);
+        if let Outcome::Down { probe_at: Some(at), .. } = &mut tally.outcome {
+            // Whoever else waits for the service: not all at the same instant.
+            *at += (rand_unit() * rules.patience.wait_max_ms as f64) as Millis;
+        }
         self.remember(message.user_id.clone(), due.key, &tried, before, &tally).await?;
         Ok(tally.outcome)
+    }
+
+    /// One attempt to push to one browser, unless its push service does not answer and is left alone.
+    async fn push_to(
+        &self,
+        push: &Push,
+        note: &Note,
+        to: &Subscription,
+        rules: &Rules,
+        now: Millis,
+    ) -> Outcome {
+        let (services, origin) = (&self.shared.push_services, to.origin());
+        if let Err(until) = services.may_call(&origin, now) {
+            let error = "the push service does not answer and is left alone".to_owned();
+            return Outcome::Down { error, probe_at: Some(until) };
+        }
+        let outcome = push.send(note, to, now).await;
+        if let Outcome::Retry { reason: Reason::ProviderUnreachable, error, after: None } = &outcome {
+            if let Some(until) = services.failed(&origin, error, self.now(), rules.patience) {
+                return Outcome::Down { error: error.clone(), probe_at: Some(until) };
+            }
+        } else {
+            services.answered(&origin);
+        }
+        outcome
     }
 
     /// Forgets the browsers that are gone, and notes which are done where others are to be tried again.
@@ -74,7 +105,7 @@ impl Engine {
         let took: Vec<_> = took.map(|(s, _)| s.id).collect();
         // By its endpoint too: a browser that has subscribed anew in the meantime is not gone.
         let gone: Vec<_> = tally.gone.iter().map(|s| (s.id, s.endpoint.clone())).collect();
-        let again = matches!(tally.outcome, Outcome::Retry { .. });
+        let again = matches!(tally.outcome, Outcome::Retry { .. } | Outcome::Down { .. });
         let had_notes = !before.is_empty();
         let done = if again { tally.done.clone() } else { Vec::new() };
         if took.is_empty() && gone.is_empty() && done == before {
@@ -110,6 +141,7 @@ impl<'a> Tally<'a> {
     /// `before` is what earlier attempts came to; after `last_try` there is no other.
     fn of(tried: &[(&'a Subscription, Outcome)], before: &Pushed, last_try: bool) -> Tally<'a> {
         let (mut done, mut gone, mut failed, mut again) = (before.clone(), Vec::new(), None, None);
+        let mut left_alone: Option<(Millis, String)> = None;
         for (subscription, outcome) in tried {
             match outcome {
                 Outcome::Sent { .. } | Outcome::Delivered { .. } => done.push((subscription.id, true)),
@@ -127,9 +159,10 @@ impl<'a> Tally<'a> {
                 Outcome::Skipped { .. } | Outcome::NoSuchAddress { .. } => {
                     done.push((subscription.id, false));
                 }
-                Outcome::Down { error, .. } => {
-                    let longest = again.as_ref().and_then(|(_, _, after)| *after);
-                    again = Some((Reason::ProviderUnreachable, error.clone(), longest));
+                Outcome::Down { error, probe_at } => {
+                    let until = probe_at.unwrap_or_default();
+                    let sooner = left_alone.take().filter(|(other, _)| *other <= until);
+                    left_alone = sooner.or_else(|| Some((until, error.clone())));
                 }
                 Outcome::Retry { reason, error, after } => {
                     // All of them are tried again at once: not before the most patient one may be.
@@ -142,6 +175,11 @@ impl<'a> Tally<'a> {
         let all = before.len() + tried.len();
         let told = format!("{took} of {all} browsers");
         let outcome = match (again, failed) {
+            // Nothing has to wait but for a service that is left alone: that costs no attempt.
+            (None, _) if left_alone.is_some() => {
+                let (until, error) = left_alone.unwrap_or_default();
+                Outcome::Down { error: format!("{told}; {error}"), probe_at: Some(until) }
+            }
             (Some((reason, error, after)), _) if !last_try || took == 0 => {
                 let error = if all > 1 { format!("{told}; {error}") } else { error };
                 Outcome::Retry { reason, error, after }
@@ -258,6 +296,19 @@ mod tests {
         assert_eq!(outcome, Outcome::Sent { detail: "1 of 2 browsers; later".into() });
         let (outcome, ..) = tally(&[retry(5)], &vec![(Uuid::from_u128(1), false)], true);
         assert!(matches!(outcome, Outcome::Retry { .. }), "the engine gives it up");
+    }
+
+    #[test]
+    fn a_browser_whose_service_is_left_alone_costs_no_attempt_and_the_others_are_done() {
+        let down = |at| Outcome::Down { error: "left alone".into(), probe_at: Some(at) };
+        let (outcome, done, _) = tally(&[down(70), sent(), down(50)], &vec![], true);
+        assert_eq!(done, 1);
+        assert_eq!(
+            outcome,
+            Outcome::Down { error: "1 of 3 browsers; left alone".into(), probe_at: Some(50) }
+        );
+        let (outcome, ..) = tally(&[down(70), retry(5)], &vec![], false);
+        assert!(matches!(outcome, Outcome::Retry { .. }), "one that was tried counts: {outcome:?}");
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub struct Subscription {
     pub last_success: Option<Millis>,
 }
 
+impl Subscription {
+    /// The push service: scheme, host and port of the endpoint.
+    pub fn origin(&self) -> String {
+        let end = self.endpoint.match_indices('/').nth(2).map_or(self.endpoint.len(), |(at, _)| at);
+        self.endpoint[..end].to_ascii_lowercase()
+    }
+}
+
 /// What is pushed: little, since push services take 4 KiB at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Note {

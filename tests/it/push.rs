@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{hello, with};
 use crate::support::push::PushService;
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, until};
 
 async fn started(schedule: &str) -> (PushService, Server) {
     let service = PushService::start().await;
@@ -146,6 +146,34 @@ async fn a_signature_that_is_refused_is_the_operators_matter_and_not_the_browser
     let standing = admin.comes_to(&id, "browser_push", "failed").await;
     assert_eq!(standing["reason"], "provider_rejected");
     assert_eq!(browsers(&admin).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_push_service_that_is_away_is_left_alone_and_gets_everything_when_it_is_back() {
+    let service = PushService::start().await;
+    let mut settings = PushService::settings("[\"100ms\"]");
+    settings.extend([("DELIVERY__CIRCUIT_FAILURES", "2"), ("DELIVERY__CIRCUIT_PROBE", "200ms")]);
+    let server = Server::start_with(&settings).await;
+    let admin = server.admin();
+    person(&admin, &service, &["desk"]).await;
+    // More than three messages have attempts.
+    service.answers("desk", &[(503, ""); 12]);
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(notify(&admin, json!({})).await);
+    }
+    until("the service to be left alone", || async {
+        let push = admin.channel("browser_push").await;
+        (push["providers"][0]["state"] == "open" && push["state"] == "degraded").then_some(())
+    })
+    .await;
+    assert_eq!(admin.get("/readyz").await.is(200)["status"], "ready");
+    for id in &ids {
+        let standing = admin.comes_to(id, "browser_push", "sent").await;
+        assert!(standing["attempts"].as_u64().unwrap() <= 2, "{standing}");
+    }
+    assert_eq!(service.seen("desk").len(), 15);
+    assert_eq!(admin.channel("browser_push").await["providers"], json!([]));
 }
 
 #[tokio::test]
