@@ -44,7 +44,7 @@ fn hooks() -> Vec<Operation> {
                  nothing is sent to that address any more. What is about no mail of ours, or about another address than that \
                  was sent to, changes nothing.",
             )
-            .takes_raw("message/rfc822", "The mail.")
+            .takes_raw("text/plain", "The mail. Any content type is taken.")
             .gives(202, "BounceResult", "What it changed is on disk.")
             .fails(&[413]),
     ]
