@@ -19,6 +19,9 @@ use crate::model::notification::Accepted;
 use crate::model::suppression::{Source, Suppression, normal};
 use crate::store::{StoreError, Txn};
 
+/// How long a story may be for reports that change nothing to be added to it.
+const STORY_LEN_MAX: usize = 100;
+
 /// What a report on one recipient changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -98,11 +101,16 @@ fn take(
     }
     let detail = told(recipient);
     let events = txn.events(accepted.key)?;
-    let mut of_mail = events.iter().filter(|event| event.channel == Channel::Email);
-    if of_mail.any(|event| event.detail.as_deref() == Some(detail.as_str())) {
+    let of_mail = || events.iter().filter(|event| event.channel == Channel::Email);
+    // What was never mailed cannot come back.
+    if !of_mail().any(|event| event.attempt) {
+        return Ok(Fate::Unknown);
+    }
+    if of_mail().any(|event| event.detail.as_deref() == Some(detail.as_str())) {
         return Ok(Fate::Duplicate);
     }
-    tracing::info!(notification = %accepted.id(), action = recipient.action.name(), detail, "a mail was reported on");
+    let (id, action, status) = (accepted.id(), recipient.action.name(), &recipient.status);
+    tracing::info!(notification = %id, action, status, "a mail was reported on");
     let place = (Channel::Email, accepted.key);
     match recipient.action {
         Action::Failed => {
@@ -118,8 +126,8 @@ fn take(
             Ok(Fate::Delivered)
         }
         Action::Delayed | Action::Relayed | Action::Expanded => {
-            let last = events.iter().rfind(|event| event.channel == Channel::Email);
-            if last.is_some_and(|last| last.status == Status::Sent) {
+            let is_sent = of_mail().next_back().is_some_and(|last| last.status == Status::Sent);
+            if is_sent && events.len() < STORY_LEN_MAX {
                 move_to(
                     txn,
                     shared,

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, hello};
+use crate::support::client::{Answer, hello, with};
 use crate::support::mail::header;
 use crate::support::{Client, MailServer, Server};
 
@@ -106,6 +106,10 @@ async fn a_stranger_suppresses_nobody() {
             "{named}"
         );
     }
+    let quiet = admin.notify(&with(hello("ada"), json!({ "channels": ["in_app"] }))).await;
+    let named = format!("<{}.email@belfry.test>", quiet["notification_id"].as_str().unwrap());
+    let answer = hand_in(&admin, &filled(BOUNCED, "ada@example.org", &named)).await.is(202);
+    assert_eq!(outcomes(&answer), ["unknown"], "nothing of it was mailed");
     assert_eq!(admin.standing(&id, "email").await["status"], "sent");
     assert_eq!(admin.all("/v1/suppressions").await, Vec::<Value>::new());
 }
@@ -137,7 +141,7 @@ async fn a_digest_that_comes_back_suppresses_its_address_as_well() {
     assert!(put.status < 300, "{put:?}");
     let mut ids = Vec::new();
     for title in ["one", "two", "three"] {
-        let note = crate::support::client::with(hello("ada"), json!({ "title": title, "category": "news" }));
+        let note = with(hello("ada"), json!({ "title": title, "category": "news" }));
         ids.push(admin.notify(&note).await["notification_id"].as_str().unwrap().to_owned());
     }
     for id in &ids {
