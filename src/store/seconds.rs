@@ -4,7 +4,6 @@
 //! ranges that cut a minute of which they have gone hold all of it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,10 +79,7 @@ impl From<SecondV1> for Second {
     fn from(stored: SecondV1) -> Second {
         let mut second = Second { len: stored.counts.len(), ..Second::default() };
         for (place, cell, by) in stored.counts {
-            match second.by.entry(place).or_default().entry(cell) {
-                Entry::Vacant(entry) => drop(entry.insert(by)),
-                Entry::Occupied(mut entry) => *entry.get_mut() += by,
-            }
+            *second.by.entry(place).or_default().entry(cell).or_default() += by;
         }
         second
     }
