@@ -1,15 +1,20 @@
-//! User tokens: JWTs (RFC 7519) signed with HMAC SHA-256 (RFC 7518, section 3.2), on `ring`.
+//! User tokens: JWTs (RFC 7519) signed with our secret by HMAC SHA-256 (RFC 7518, section 3.2), on `ring`, or with a key of
+//! somebody else's whose public half we were given.
 
 use std::sync::Once;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error as JwtError, ErrorKind};
 use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Validation};
 use ring::hmac;
-use serde::{Deserialize, Serialize};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Refused;
+use super::jwt_keys::JwtKeys;
 use super::principal::{Grant, Principal};
 use crate::clock::Millis;
 use crate::model::ids::check_name;
@@ -92,15 +97,39 @@ impl JwtVerifier for Hs256 {
     }
 }
 
-/// Mints and checks user tokens with one secret.
+/// What a token says of itself before anything is checked. A member that is there twice is an error.
+#[derive(Deserialize)]
+pub(super) struct Header {
+    /// The algorithm that it claims to be signed by.
+    pub alg: String,
+    /// The id of the key that it claims to be signed with.
+    pub kid: Option<String>,
+    /// Whether it has extensions that must be understood (RFC 7515, section 4.1.11). We understand none.
+    #[serde(default, rename = "crit", deserialize_with = "is_there")]
+    critical: bool,
+}
+
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+impl Header {
+    pub(super) fn of(token: &str) -> Option<Header> {
+        let (header, _) = token.split_once('.')?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
+    }
+}
+
+/// Mints user tokens with one secret, and checks those that are signed with it or with the key of an issuer.
 pub(super) struct UserTokens {
     sign: EncodingKey,
     verify: DecodingKey,
     validation: Validation,
+    keys: JwtKeys,
 }
 
 impl UserTokens {
-    pub(super) fn new(secret: &[u8]) -> UserTokens {
+    pub(super) fn new(secret: &[u8], keys: JwtKeys) -> UserTokens {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
             // Only an earlier installation could make this fail, and there is none.
@@ -116,24 +145,20 @@ impl UserTokens {
             sign: EncodingKey::from_secret(secret),
             verify: DecodingKey::from_secret(secret),
             validation,
+            keys,
         }
     }
 
     pub(super) fn mint(&self, claims: &Claims) -> Option<String> {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.sign).ok()
+        jsonwebtoken::encode(&jsonwebtoken::Header::new(Algorithm::HS256), claims, &self.sign).ok()
     }
 
     pub(super) fn check(&self, token: &str, now: Millis) -> Result<Principal, Refused> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::Invalid);
         }
-        // RFC 7515, section 4.1.11: extensions that are critical and not understood. We understand none.
-        if has_critical_extensions(token) {
-            return Err(Refused::Invalid);
-        }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
-            .map_err(|_| Refused::Invalid)?
-            .claims;
+        let header = Header::of(token).filter(|header| !header.critical).ok_or(Refused::Invalid)?;
+        let claims = self.signed(token, &header).ok_or(Refused::Invalid)?;
         let millis = |seconds: f64| {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -156,13 +181,15 @@ impl UserTokens {
             expires_at,
         })
     }
-}
 
-fn has_critical_extensions(token: &str) -> bool {
-    use base64::Engine;
-    let header = token.split('.').next().unwrap_or("");
-    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
-    serde_json::from_slice::<serde_json::Value>(&header).is_ok_and(|header| header.get("crit").is_some())
+    /// The claims, if the signature holds. The secret serves HS256 alone and a public key its own algorithm alone, so
+    /// that no public key can ever pass for a secret.
+    fn signed(&self, token: &str, header: &Header) -> Option<Claims> {
+        if header.alg == "HS256" {
+            return Some(jsonwebtoken::decode(token, &self.verify, &self.validation).ok()?.claims);
+        }
+        serde_json::from_slice(&self.keys.payload(token, header)?).ok()
+    }
 }
 
 fn grant(names: Option<Vec<String>>) -> Grant {
@@ -184,7 +211,7 @@ mod tests {
     }
 
     fn tokens() -> UserTokens {
-        UserTokens::new(b"a secret of more than 32 bytes, really")
+        UserTokens::new(b"a secret of more than 32 bytes, really", JwtKeys::default())
     }
 
     #[test]
@@ -204,7 +231,7 @@ mod tests {
     #[test]
     fn forged_unsigned_and_foreign_tokens_are_refused() {
         let good = tokens().mint(&claims(1_900_000_000.0)).expect("a token");
-        let foreign = UserTokens::new(b"another secret of some length, too!")
+        let foreign = UserTokens::new(b"another secret of some length, too!", JwtKeys::default())
             .mint(&claims(1_900_000_000.0))
             .expect("a token");
         let body = good.split('.').nth(1).expect("three parts");
@@ -219,9 +246,7 @@ mod tests {
     #[test]
     fn a_signature_by_hmac_sha256_agrees_with_the_specification() {
         // RFC 7515, appendix A.1.
-        use base64::Engine;
-        let b64 = base64::engine::general_purpose::URL_SAFE_NO_PAD;
-        let key = b64
+        let key = URL_SAFE_NO_PAD
             .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
             .expect("base64");
         let input = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
@@ -229,6 +254,6 @@ mod tests {
             .expect("HS256")
             .try_sign(input.as_bytes())
             .expect("a signature");
-        assert_eq!(b64.encode(signature), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        assert_eq!(URL_SAFE_NO_PAD.encode(signature), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
     }
 }

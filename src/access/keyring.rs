@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Refused;
 use super::jwt::{Claims, UserTokens};
+use super::jwt_keys::JwtKeys;
 use super::principal::{Principal, Scope};
 use super::secret::random_text;
 use crate::clock::{Clock, Millis};
@@ -51,16 +52,21 @@ fn hash(token: &str) -> Hash {
 }
 
 impl Access {
-    /// Reads the keys that are stored.
+    /// Reads the keys that are stored. User tokens are signed with the secret; those of others are checked with their keys.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn open(store: Store, clock: Clock, signing_secret: &[u8]) -> Result<Access, StoreError> {
+    pub async fn open(
+        store: Store,
+        clock: Clock,
+        signing_secret: &[u8],
+        issuers: JwtKeys,
+    ) -> Result<Access, StoreError> {
         let held = store.api_keys().await?.into_iter().map(|record| (record.hash, held(record))).collect();
         Ok(Access {
             store,
             clock,
-            users: ArcSwap::from_pointee(UserTokens::new(signing_secret)),
+            users: ArcSwap::from_pointee(UserTokens::new(signing_secret, issuers)),
             held: RwLock::new(held),
         })
     }
@@ -97,9 +103,9 @@ impl Access {
         Ok(Some(minted.token))
     }
 
-    /// Signs and checks user tokens with another secret from here on; those signed before are refused.
-    pub fn sign_with(&self, secret: &[u8]) {
-        self.users.store(std::sync::Arc::new(UserTokens::new(secret)));
+    /// Signs user tokens with that secret from here on, and takes those signed with it or with those keys and no others.
+    pub fn sign_with(&self, secret: &[u8], issuers: JwtKeys) {
+        self.users.store(std::sync::Arc::new(UserTokens::new(secret, issuers)));
     }
 
     /// Whoever `token` belongs to.

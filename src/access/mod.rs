@@ -2,15 +2,20 @@
 //!
 //! API keys are looked up by their hash in memory; user tokens are JWTs (RFC 7519) that are checked and never stored.
 
+mod jwk;
 mod jwt;
+mod jwt_keys;
 mod keyring;
 mod link;
+mod pem;
 pub mod principal;
+mod public_key;
 mod secret;
 pub mod settings;
 pub mod vault;
 
 pub use jwt::Claims;
+pub use jwt_keys::JwtKeys;
 pub use keyring::{Access, CONFIGURED_KEY_ID, MintedKey};
 pub use link::Link;
 pub use principal::{Grant, Principal, Scope};

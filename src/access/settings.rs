@@ -2,7 +2,8 @@
 
 use secrecy::SecretString;
 
-use crate::settings::{optional, secret, settings};
+use super::jwt_keys::JwtKeys;
+use crate::settings::{Kind, Violation, optional, secret, settings, texts};
 
 /// A key shorter than this can be guessed.
 const SECRET_LEN_MIN: usize = 16;
@@ -22,7 +23,27 @@ settings! {
             secret("at least 16 bytes of text in one line", |text| text.len() >= SECRET_LEN_MIN),
             "",
         );
+        /// The public keys of others, such as your own login, whose user tokens are taken as well: EdDSA (Ed25519), RS256
+        /// (RSA of 2048 to 8192 bits) or ES256 (P-256), each key for its algorithm alone. Their tokens have sub and exp like
+        /// ours; a kid chooses the key of that kid. Nothing is fetched; files are read at the start and at SIGHUP. Where a
+        /// key is taken out, the live connections of users are closed, and those whose tokens still hold come back.
+        jwt_keys: JwtKeys = JwtKeys::default(), public_keys();
     }
+    check keys_are_good;
+}
+
+fn public_keys() -> Kind<JwtKeys> {
+    texts(
+        "a list of at most 32 public keys, or one: each in PEM (PUBLIC KEY), as a JWK or JWK Set in JSON, or as the path of a file with one of them",
+        JwtKeys::read,
+        JwtKeys::entries,
+    )
+}
+
+fn keys_are_good(auth: &Auth, name: &dyn Fn(&str) -> String) -> Vec<Violation> {
+    let key = name("jwt_keys");
+    let fault = |fault: &String| Violation { keys: vec![key.clone()], message: format!("{key}: {fault}") };
+    auth.jwt_keys.faults().iter().map(fault).collect()
 }
 
 /// Whether the text can travel as a Bearer token, which a key must.

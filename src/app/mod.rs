@@ -108,7 +108,10 @@ impl App {
             .await
             .unwrap_or_else(|| Err(OpenError::Thread(std::io::Error::other("opening the store panicked"))))?;
         let secret = signing(&config, &store)?;
-        let access = Arc::new(Access::open(store.clone(), clock.clone(), secret.as_bytes()).await?);
+        let access = Arc::new(
+            Access::open(store.clone(), clock.clone(), secret.as_bytes(), config.auth.jwt_keys.clone())
+                .await?,
+        );
         let first_key = access.bootstrap(config.auth.admin_key.as_ref()).await?;
         let hub = Hub::new(hub_limits(&config), clock.clone());
         let metrics = Arc::new(Metrics::new());
@@ -191,11 +194,9 @@ impl App {
         let rules = rules(&config);
         self.api.outbound.reload(&config.outbound)?;
         let old = self.config.load_full();
-        if let Some(secret) = &config.auth.jwt_secret {
-            self.api.access.sign_with(secret.expose_secret().as_bytes());
-            if is_another(secret, old.auth.jwt_secret.as_ref()) {
-                self.api.hub.close_users(close::INVALID_TOKEN);
-            }
+        self.api.access.sign_with(secret.as_bytes(), config.auth.jwt_keys.clone());
+        if signing(&old, store)? != secret || old.auth.jwt_keys.has_more_than(&config.auth.jwt_keys) {
+            self.api.hub.close_users(close::INVALID_TOKEN);
         }
         if let Some(key) = &config.auth.admin_key {
             self.api.access.bootstrap(Some(key)).await?;

@@ -5,10 +5,6 @@ use super::Config;
 /// A name longer than this is not compared with others: it is no slip of the finger.
 const NAME_LEN_MAX: usize = 128;
 
-/// Keys that the contract names and that this version does not act on yet, and all keys below them. A configuration that
-/// has them is not wrong, but whoever wrote it should know.
-const AHEAD: [&str; 2] = ["auth.jwt_keys", "retention"];
-
 /// The names of all keys and of their environment variables.
 pub(super) struct Catalogue {
     keys: Vec<String>,
@@ -25,14 +21,6 @@ impl Catalogue {
     /// Whether there is a key of that name.
     pub fn has_key(&self, name: &str) -> bool {
         self.keys.iter().any(|key| key == name)
-    }
-
-    /// Whether that is a key that this version knows of and does not act on.
-    pub fn is_ahead(&self, name: &str) -> bool {
-        let ahead = AHEAD.iter().any(|ahead| {
-            name.strip_prefix(ahead).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        });
-        ahead && !self.has_key(name) && !self.has_section(name)
     }
 
     /// Whether a variable is meant for the configuration: it has two underscores between levels, or begins like a

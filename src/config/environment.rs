@@ -67,21 +67,12 @@ pub(super) fn gather(env: &[(String, String)], catalogue: &Catalogue, given: &mu
             } else {
                 follow(name, Path::new(value), key, given);
             }
-        } else if catalogue.is_ahead(&key_name(name)) {
-            let origin = Origin::Environment((*name).to_owned());
-            given.notice(origin, super::file::without_effect(&key_name(name)));
         } else if catalogue.is_meant(name) {
             let hint = catalogue.hint_for_variable(name);
             let origin = Origin::Environment((*name).to_owned());
             given.fault(origin, format!("unknown variable {}; {hint}", name.escape_debug()));
         }
     }
-}
-
-/// What a variable would be called in the file.
-fn key_name(variable: &str) -> String {
-    let stem = variable.strip_suffix(TWIN).unwrap_or(variable);
-    stem.trim_start_matches(PREFIX).replace("__", ".").to_ascii_lowercase()
 }
 
 /// Takes the value of a key from the file that a variable names.

@@ -79,9 +79,7 @@ impl Reader<'_> {
         for (key, value) in table {
             let name = below(prefix, key.get_ref());
             let origin = self.origin(key.span().start);
-            if self.catalogue.is_ahead(&name) {
-                self.given.notice(origin, without_effect(&name));
-            } else if self.catalogue.has_key(&name) {
+            if self.catalogue.has_key(&name) {
                 self.given.put(&name, Written::from_toml(value.get_ref()), origin);
             } else if !self.catalogue.has_section(&name) {
                 let hint = self.catalogue.hint_for_key(&name);
@@ -97,11 +95,6 @@ impl Reader<'_> {
     fn origin(&self, offset: usize) -> Origin {
         Origin::File { path: self.path.to_owned(), line: Some(line(self.text.as_bytes(), offset)) }
     }
-}
-
-/// What is said of a key that is known and not acted on.
-pub(super) fn without_effect(name: &str) -> String {
-    format!("{name} has no effect in this version")
 }
 
 /// How much of an unknown name a message repeats. No key of ours has a part this long.

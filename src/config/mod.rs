@@ -53,7 +53,7 @@ pub struct Config {
     pub log: telemetry::Log,
     /// The file that was read, if one was.
     pub source: Option<PathBuf>,
-    /// What is not wrong and should be known, such as keys without effect.
+    /// What is not wrong and should be known, such as public keys that are for something else.
     pub notices: Vec<Fault>,
     origins: BTreeMap<String, Origin>,
 }
@@ -164,13 +164,13 @@ pub fn load(
     }
     let mut config = Config::read(&mut given);
     leases_outlive_sends(&config).into_iter().for_each(|violation| given.refuse(violation));
-    config.notices = given.take_notices();
     let (origins, faults) = given.finish();
     if !faults.is_empty() {
         return Err(ConfigErrors::new(faults));
     }
     config.source = source;
     config.origins = origins;
+    config.notices = passed_over(&config);
     Ok(config)
 }
 
@@ -183,6 +183,16 @@ pub fn from_process(file: Option<&Path>, overrides: &[(&str, String)]) -> Result
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     let env = environment::decode(std::env::vars_os()).map_err(ConfigErrors::new)?;
     load(file, &env, overrides)
+}
+
+/// Public keys that no token is checked with.
+fn passed_over(config: &Config) -> Vec<Fault> {
+    let key = "auth.jwt_keys";
+    let notice = |why: &String| Fault {
+        origin: config.origin(key).clone(),
+        message: format!("{key}: {why}; it is passed over"),
+    };
+    config.auth.jwt_keys.skipped().iter().map(notice).collect()
 }
 
 /// A send that outlives its lease would be started a second time.

@@ -78,7 +78,6 @@ pub struct Given {
     broken: BTreeSet<String>,
     faults: Vec<Fault>,
     torn: bool,
-    notices: Vec<Fault>,
 }
 
 impl Given {
@@ -90,16 +89,6 @@ impl Given {
     /// Notes what is wrong about something that is not the value of a key.
     pub fn fault(&mut self, origin: Origin, message: String) {
         self.faults.push(Fault { origin, message });
-    }
-
-    /// Notes something that is not wrong and that the operator should know.
-    pub fn notice(&mut self, origin: Origin, message: String) {
-        self.notices.push(Fault { origin, message });
-    }
-
-    /// What has been noticed so far.
-    pub fn take_notices(&mut self) -> Vec<Fault> {
-        std::mem::take(&mut self.notices)
     }
 
     /// Notes that a key was given in a way that leaves its value unknown.

@@ -171,6 +171,27 @@ pub fn secret_prose(allowed: &str, accept: fn(&str) -> bool) -> Kind<SecretStrin
     Kind { secret: true, ..Kind::new(allowed.to_owned(), read, show) }
 }
 
+/// A list of texts of any length and with any line breaks, or one text alone, that `read` gives a meaning to. What it
+/// thinks of them is for the check over the struct to say, with words of its own.
+pub fn texts<T: 'static>(
+    allowed: &str,
+    read: impl Fn(Vec<String>) -> T + 'static,
+    show: impl Fn(&T) -> &[String] + 'static,
+) -> Kind<T> {
+    let read = move |written: &Written| match (written.list(), written.text()) {
+        (Some(items), _) => {
+            items.iter().map(|item| item.text().map(str::to_owned)).collect::<Option<_>>().map(&read)
+        }
+        (None, Some(text)) => Some(read(vec![text.to_owned()])),
+        (None, None) => None,
+    };
+    let show = move |value: &T| {
+        let texts: Vec<String> = show(value).iter().map(|text| quoted(text)).collect();
+        format!("[{}]", texts.join(", "))
+    };
+    Kind::new(allowed.to_owned(), read, show)
+}
+
 /// A key that need not be set. `example` is shown where it is not; a secret has none that anyone could leave in.
 pub fn optional<T: 'static>(kind: Kind<T>, example: &str) -> Kind<Option<T>> {
     let Kind { read, show, allowed, secret, .. } = kind;

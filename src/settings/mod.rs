@@ -11,8 +11,8 @@ mod written;
 
 pub use given::{Fault, Given, Origin, Violation};
 pub use kind::{
-    Kind, list, one_of, optional, parsed, path, prose, secret, secret_prose, secret_texts, text, whole,
-    yes_or_no,
+    Kind, list, one_of, optional, parsed, path, prose, secret, secret_prose, secret_texts, text, texts,
+    whole, yes_or_no,
 };
 pub use measure::{Unit, show_duration, size, within};
 pub use written::{Written, quoted};

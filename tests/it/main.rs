@@ -29,6 +29,7 @@ mod health;
 mod hooks;
 mod idempotency;
 mod inbox;
+mod jwt_keys;
 mod live;
 mod live_isolation;
 mod live_limits;

@@ -87,7 +87,7 @@ fn document() -> Value {
         "components": {
             "securitySchemes": { "token": {
                 "type": "http", "scheme": "bearer",
-                "description": "An API key (`bk_…`) or a user token (a JWT).",
+                "description": "An API key (`bk_…`) or a user token (a JWT, of this server or of an issuer in `auth.jwt_keys`).",
             } },
             "parameters": operation::shared_parameters(),
             "responses": operation::shared_answers(),

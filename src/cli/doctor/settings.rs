@@ -25,11 +25,7 @@ pub fn good(config: &Config) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("configuration", format!("{from}, {set} keys set"))];
     let notices = config.notices.iter();
     findings.extend(notices.map(|notice| {
-        Finding::warn(
-            "configuration",
-            notice.to_string(),
-            "take the key out, or spell it as `belfry config doc` does",
-        )
+        Finding::warn("configuration", notice.to_string(), "take it out where that is not what you meant")
     }));
     findings.extend(file.and_then(|file| open_secrets(file, config)));
     findings.push(base_url(config.server.base_url.as_deref(), sends(config)));

@@ -279,20 +279,43 @@ fn variables_of_somebody_else_that_begin_like_ours_are_left_alone() {
 }
 
 #[test]
-fn a_key_of_the_contract_without_effect_yet_is_taken_and_noticed() {
-    let text = "[auth]\njwt_keys = \"keys.json\"\n";
-    let config =
-        Sources::new(text).env("BELFRY_RETENTION__NOTIFICATIONS", "30d").load().expect("nothing is wrong");
-    let notices: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
-    let ends: Vec<&str> =
-        notices.iter().map(|notice| notice.rsplit("belfry.toml:").next().unwrap_or("")).collect();
+fn a_bad_public_key_is_named_by_its_entry() {
+    let private = "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n";
+    let text = format!("[auth]\njwt_keys = ['/nowhere/keys.json', \"\"\"{private}\"\"\"]\n");
+    let private = "is a private key, but must be its public half: keep the private one with whoever signs";
     assert_eq!(
-        ends,
+        Sources::new(&text).errors(),
         [
-            "2: auth.jwt_keys has no effect in this version",
-            "BELFRY_RETENTION__NOTIFICATIONS: retention.notifications has no effect in this version",
+            "belfry.toml:2: auth.jwt_keys: entry 1 (\"/nowhere/keys.json\") is a file that cannot be read: No such file or directory (os error 2)".to_owned(),
+            format!("belfry.toml:2: auth.jwt_keys: entry 2 {private}"),
         ]
     );
+    let errors = Sources::new("").env("BELFRY_AUTH__JWT_KEYS", "").errors();
+    assert!(errors[0].starts_with("BELFRY_AUTH__JWT_KEYS: auth.jwt_keys: entry 1 is nothing of the kind"));
+    let errors = Sources::new("[auth]\njwt_keys = 7\n").errors();
+    assert!(errors[0].starts_with("belfry.toml:2: auth.jwt_keys is 7, but must be a list of"), "{errors:?}");
+}
+
+#[test]
+fn a_public_key_that_is_for_something_else_is_passed_over_and_noticed() {
+    let key = |more: &str| {
+        format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"{more}}}"#)
+    };
+    let set = format!("{{\"keys\":[{},{}]}}\n", key(""), key(r#","use":"enc""#));
+    let config =
+        Sources::new("").pointed("BELFRY_AUTH__JWT_KEYS_FILE", &set).load().expect("nothing is wrong");
+    let notices: Vec<String> = config.notices.iter().map(ToString::to_string).collect();
+    let [notice] = &notices[..] else { panic!("{notices:?}") };
+    assert!(
+        notice.ends_with("auth.jwt_keys: entry 1, key 2 is for the use \"enc\"; it is passed over"),
+        "{notice}"
+    );
+}
+
+#[test]
+fn how_long_things_are_kept_has_no_key_that_does_nothing() {
+    let errors = Sources::new("[retention]\nnotifications = 30\n").errors();
+    assert!(errors[0].starts_with("belfry.toml:2: unknown key retention.notifications; "), "{errors:?}");
 }
 
 #[test]
