@@ -14,7 +14,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Refused;
-use super::jwt_keys::JwtKeys;
+use super::issuers::Issuers;
 use super::principal::{Grant, Principal};
 use crate::clock::Millis;
 use crate::model::ids::check_name;
@@ -125,11 +125,11 @@ pub(super) struct UserTokens {
     sign: EncodingKey,
     verify: DecodingKey,
     validation: Validation,
-    keys: JwtKeys,
+    issuers: Issuers,
 }
 
 impl UserTokens {
-    pub(super) fn new(secret: &[u8], keys: JwtKeys) -> UserTokens {
+    pub(super) fn new(secret: &[u8], issuers: Issuers) -> UserTokens {
         static INSTALLED: Once = Once::new();
         INSTALLED.call_once(|| {
             // Only an earlier installation could make this fail, and there is none.
@@ -145,7 +145,7 @@ impl UserTokens {
             sign: EncodingKey::from_secret(secret),
             verify: DecodingKey::from_secret(secret),
             validation,
-            keys,
+            issuers,
         }
     }
 
@@ -188,7 +188,7 @@ impl UserTokens {
         if header.alg == "HS256" {
             return Some(jsonwebtoken::decode(token, &self.verify, &self.validation).ok()?.claims);
         }
-        serde_json::from_slice(&self.keys.payload(token, header)?).ok()
+        serde_json::from_slice(&self.issuers.payload(token, header)?).ok()
     }
 }
 
@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn tokens() -> UserTokens {
-        UserTokens::new(b"a secret of more than 32 bytes, really", JwtKeys::default())
+        UserTokens::new(b"a secret of more than 32 bytes, really", Issuers::default())
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn forged_unsigned_and_foreign_tokens_are_refused() {
         let good = tokens().mint(&claims(1_900_000_000.0)).expect("a token");
-        let foreign = UserTokens::new(b"another secret of some length, too!", JwtKeys::default())
+        let foreign = UserTokens::new(b"another secret of some length, too!", Issuers::default())
             .mint(&claims(1_900_000_000.0))
             .expect("a token");
         let body = good.split('.').nth(1).expect("three parts");

@@ -8,8 +8,8 @@ use ring::digest;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Refused;
+use super::issuers::Issuers;
 use super::jwt::{Claims, UserTokens};
-use super::jwt_keys::JwtKeys;
 use super::principal::{Principal, Scope};
 use super::secret::random_text;
 use crate::clock::{Clock, Millis};
@@ -52,7 +52,7 @@ fn hash(token: &str) -> Hash {
 }
 
 impl Access {
-    /// Reads the keys that are stored. User tokens are signed with the secret; those of others are checked with their keys.
+    /// Reads the keys that are stored. User tokens are signed with the secret; those of others are checked as the issuers say.
     ///
     /// # Errors
     /// Where the store cannot be read.
@@ -60,7 +60,7 @@ impl Access {
         store: Store,
         clock: Clock,
         signing_secret: &[u8],
-        issuers: JwtKeys,
+        issuers: Issuers,
     ) -> Result<Access, StoreError> {
         let held = store.api_keys().await?.into_iter().map(|record| (record.hash, held(record))).collect();
         Ok(Access {
@@ -103,8 +103,8 @@ impl Access {
         Ok(Some(minted.token))
     }
 
-    /// Signs user tokens with that secret from here on, and takes those signed with it or with those keys and no others.
-    pub fn sign_with(&self, secret: &[u8], issuers: JwtKeys) {
+    /// Signs user tokens with that secret from here on, and takes those signed with it or by those issuers and no others.
+    pub fn sign_with(&self, secret: &[u8], issuers: Issuers) {
         self.users.store(std::sync::Arc::new(UserTokens::new(secret, issuers)));
     }
 

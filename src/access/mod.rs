@@ -2,6 +2,7 @@
 //!
 //! API keys are looked up by their hash in memory; user tokens are JWTs (RFC 7519) that are checked and never stored.
 
+mod issuers;
 mod jwk;
 mod jwt;
 mod jwt_keys;
@@ -14,8 +15,8 @@ mod secret;
 pub mod settings;
 pub mod vault;
 
+pub use issuers::Issuers;
 pub use jwt::Claims;
-pub use jwt_keys::JwtKeys;
 pub use keyring::{Access, CONFIGURED_KEY_ID, MintedKey};
 pub use link::Link;
 pub use principal::{Grant, Principal, Scope};

@@ -2,8 +2,9 @@
 
 use secrecy::SecretString;
 
+use super::issuers::Issuers;
 use super::jwt_keys::JwtKeys;
-use crate::settings::{Kind, Violation, optional, secret, settings, texts};
+use crate::settings::{Kind, Violation, optional, secret, settings, text, texts};
 
 /// A key shorter than this can be guessed.
 const SECRET_LEN_MIN: usize = 16;
@@ -28,8 +29,21 @@ settings! {
         /// ours; a kid chooses the key of that kid. Nothing is fetched; files are read at the start and at SIGHUP. Where a
         /// key is taken out, the live connections of users are closed, and those whose tokens still hold come back.
         jwt_keys: JwtKeys = JwtKeys::default(), public_keys();
+        /// The iss that tokens signed with one of auth.jwt_keys must have.
+        jwt_issuer: Option<String> = None, optional(text("text in one line"), "https://login.example.org");
+        /// What the aud of tokens signed with one of auth.jwt_keys must be or hold. Set it where the same keys sign for
+        /// other services too, since anybody's token for one of these is good here otherwise.
+        jwt_audience: Option<String> = None, optional(text("text in one line"), "belfry");
     }
     check keys_are_good;
+}
+
+impl Auth {
+    /// Whose tokens are taken beside our own.
+    pub fn issuers(&self) -> Issuers {
+        let (issuer, audience) = (self.jwt_issuer.clone(), self.jwt_audience.clone());
+        Issuers { keys: self.jwt_keys.clone(), issuer, audience }
+    }
 }
 
 fn public_keys() -> Kind<JwtKeys> {

@@ -109,8 +109,7 @@ impl App {
             .unwrap_or_else(|| Err(OpenError::Thread(std::io::Error::other("opening the store panicked"))))?;
         let secret = signing(&config, &store)?;
         let access = Arc::new(
-            Access::open(store.clone(), clock.clone(), secret.as_bytes(), config.auth.jwt_keys.clone())
-                .await?,
+            Access::open(store.clone(), clock.clone(), secret.as_bytes(), config.auth.issuers()).await?,
         );
         let first_key = access.bootstrap(config.auth.admin_key.as_ref()).await?;
         let hub = Hub::new(hub_limits(&config), clock.clone());
@@ -194,8 +193,8 @@ impl App {
         let rules = rules(&config);
         self.api.outbound.reload(&config.outbound)?;
         let old = self.config.load_full();
-        self.api.access.sign_with(secret.as_bytes(), config.auth.jwt_keys.clone());
-        if signing(&old, store)? != secret || old.auth.jwt_keys.has_more_than(&config.auth.jwt_keys) {
+        self.api.access.sign_with(secret.as_bytes(), config.auth.issuers());
+        if signing(&old, store)? != secret || old.auth.issuers().take_more_than(&config.auth.issuers()) {
             self.api.hub.close_users(close::INVALID_TOKEN);
         }
         if let Some(key) = &config.auth.admin_key {

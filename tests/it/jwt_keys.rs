@@ -150,6 +150,19 @@ async fn tokens_of_every_algorithm_open_rest_and_the_live_connection() {
 }
 
 #[tokio::test]
+async fn tokens_for_another_service_are_refused_where_an_audience_is_set() {
+    let issuer = Issuer::ed25519();
+    let settings = [("AUTH__JWT_KEYS", &*issuer.jwk("a").to_string()), ("AUTH__JWT_AUDIENCE", "belfry")];
+    let server = Server::start_with(&settings).await;
+    let claims = |aud: Value| crate::support::client::with(ada(), json!({ "aud": aud }));
+    let good = issuer.token("a", &claims(json!(["shop", "belfry"])));
+    server.with(&good).get("/v1/users/me/inbox").await.is(200);
+    is_refused(&server, &issuer.token("a", &claims(json!("shop")))).await;
+    is_refused(&server, &issuer.token("a", &ada())).await;
+    server.with(&signed(&ada(), JWT_SECRET)).get("/v1/users/me/inbox").await.is(200);
+}
+
+#[tokio::test]
 async fn a_public_key_is_never_taken_for_a_secret_and_nobody_chooses_their_algorithm() {
     let (issuer, stranger) = (Issuer::rsa(), Issuer::ed25519());
     let set = json!({ "keys": [issuer.jwk("a")] }).to_string();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::access::jwt::UserTokens;
-use crate::access::{Principal, Refused};
+use crate::access::{Issuers, Principal, Refused};
 
 const NOW: crate::clock::Millis = 1_800_000_000_000;
 const SECRET: &[u8] = b"a secret of more than 32 bytes, really";
@@ -60,7 +60,7 @@ fn token(pair: &Ed25519KeyPair, header: &Value, claims: &Value) -> String {
 }
 
 fn check(keys: JwtKeys, token: &str) -> Result<Principal, Refused> {
-    UserTokens::new(SECRET, keys).check(token, NOW)
+    UserTokens::new(SECRET, Issuers { keys, ..Issuers::default() }).check(token, NOW)
 }
 
 fn good() -> Value {
