@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use support::live::one_thread;
-use support::{Asker, Outcome, Server, Tally, head, keep, line, request};
+use support::{Asker, Outcome, Server, Tally, head, keep, line, median, request};
 
 const CLIENTS: usize = 64;
 const PEOPLE: usize = 10_000;
@@ -20,6 +20,9 @@ const MEASURED: Duration = Duration::from_secs(4);
 const SUSTAINED: usize = 50_000;
 /// Lines in one upload.
 const UPLOAD: usize = 50_000;
+/// One in so many has an id by which it is asked for afterwards; what is left over by the four priorities takes turns.
+const SAMPLED: usize = 401;
+const PRIORITIES: [&str; 4] = ["critical", "high", "medium", "low"];
 /// How long before they are due all of them are to be in.
 const AHEAD: Duration = Duration::from_secs(30);
 
@@ -30,6 +33,7 @@ fn main() -> Outcome<()> {
     println!("{wanted} deferred deliveries, on one core");
     let server = Server::start(&[
         ("BELFRY_CHANNELS__EMAIL__MODE", "capture"),
+        ("BELFRY_CHANNELS__SMS__MODE", "capture"),
         ("BELFRY_LIMITS__MAX_BODY_SIZE", "64MiB"),
         ("BELFRY_LIMITS__MAX_CAPTURED", "1000"),
     ])?;
@@ -51,10 +55,18 @@ fn main() -> Outcome<()> {
         return Err("they were due before all of them were in; the machine is too slow for this bench".into());
     }
     std::thread::sleep(left);
-    let released = watch(&server, sent(&server)?, wanted)?;
+    let (released, others) = watch(&server, sent(&server)?, wanted)?;
     let over = released / sustained;
+    let ranks = ranks(&server, wanted)?;
     line("sustained rate of the outbox", sustained, "/s", None);
     line("release of all of them, over sustained", over, "", Some(("at least 1", over >= 1.0)));
+    let ordered = ranks.windows(2).all(|two| two[0] < two[1]);
+    for (priority, rank) in PRIORITIES.iter().zip(&ranks) {
+        let target = (*priority == "low").then_some(("in this order", ordered));
+        line(&format!("half of {priority} had left after this share of the time"), *rank, "", target);
+    }
+    line("a text to somebody else meanwhile, median", others.within_ms(0.5), "ms", None);
+    line("the slowest of them", others.within_ms(1.0), "ms", None);
     let after = server.resident_mib()?;
     line("resident memory after the release", after, "MiB", None);
     keep(
@@ -62,6 +74,7 @@ fn main() -> Outcome<()> {
         &json!({
             "deferred": wanted, "accepts_empty": empty.to_json(), "accepts_beside": beside.to_json(),
             "resident_mib": memory, "resident_after_mib": after, "sustained_per_second": sustained, "released_per_second": released,
+            "ranks": ranks, "others": others.to_json(),
         }),
     )
 }
@@ -80,6 +93,9 @@ async fn people(address: SocketAddr) -> Outcome<()> {
         let body = format!(r#"{{"email":"p{person}@example.org"}}"#);
         asker.ask(head("PUT", &format!("/v1/users/p{person}"), &body, "").as_bytes()).await?;
     }
+    asker.ask(head("PUT", "/v1/users/other", r#"{"phone":"+4915112345678"}"#, "").as_bytes()).await?;
+    let wants = r#"{"channels":{"sms":true}}"#;
+    asker.ask(head("PATCH", "/v1/users/other/preferences", wants, "").as_bytes()).await?;
     Ok(())
 }
 
@@ -112,18 +128,27 @@ async fn accepts(address: SocketAddr) -> Outcome<Tally> {
 }
 
 fn one(person: usize, channel: &str, due: Option<&str>) -> String {
-    let priority = ["low", "medium", "high", "critical"][person % 4];
+    let priority = PRIORITIES[person % 4];
     let when = due.map_or_else(String::new, |due| format!(r#","send_at":"{due}""#));
     format!(
         r#"{{"user_id":"p{person}","type":"system_alert","title":"Disk almost full","message":"host db-{person}","priority":"{priority}","channels":["{channel}"]{when}}}"#
     )
 }
 
+/// The same with an id, where it waits and is in the sample.
+fn numbered(n: usize, body: String, due: Option<&str>) -> String {
+    if due.is_none() || !n.is_multiple_of(SAMPLED) {
+        return body;
+    }
+    body.replacen('{', &format!(r#"{{"id":"sample-{n}","#), 1)
+}
+
 fn upload(address: SocketAddr, count: usize, due: Option<&str>) -> Outcome<()> {
     let mut done = 0;
     while done < count {
-        let lines: Vec<String> =
-            (done..count.min(done + UPLOAD)).map(|n| one(n % PEOPLE, "email", due)).collect();
+        let lines: Vec<String> = (done..count.min(done + UPLOAD))
+            .map(|n| numbered(n, one(n % PEOPLE, "email", due), due))
+            .collect();
         let body = lines.join("\n");
         let head = head("POST", "/v1/notifications/batch", &body, "Connection: close\r\n");
         let request = head.replacen("application/json", "application/x-ndjson", 1);
@@ -153,18 +178,44 @@ fn sent(server: &Server) -> Outcome<f64> {
 fn sustained_rate(server: &Server) -> Outcome<f64> {
     let (before, began) = (sent(server)?, Instant::now());
     upload(server.address, SUSTAINED, None)?;
-    wait_for(server, before + SUSTAINED as f64)?;
+    wait_for(server, before + SUSTAINED as f64, || Ok(()))?;
     Ok(SUSTAINED as f64 / began.elapsed().as_secs_f64())
 }
 
-/// Waits until `count` more have left, from the first that does. Answers how many a second.
-fn watch(server: &Server, before: f64, count: usize) -> Outcome<f64> {
-    let began = Instant::now();
-    wait_for(server, before + count as f64)?;
-    Ok(count as f64 / began.elapsed().as_secs_f64())
+/// Waits until `count` more have left. Answers how many a second, and how long a text to somebody else took meanwhile.
+fn watch(server: &Server, before: f64, count: usize) -> Outcome<(f64, Tally)> {
+    let (began, mut micros) = (Instant::now(), Vec::new());
+    let body = r#"{"user_id":"other","type":"system_alert","title":"t","message":"m","channels":["sms"]}"#;
+    let text = head("POST", "/v1/notifications", body, "Prefer: wait=30\r\nConnection: close\r\n");
+    wait_for(server, before + count as f64, || {
+        let asked = Instant::now();
+        let (status, answer) = support::exchange(server.address, &text)?;
+        if status != 200 {
+            return Err(format!("a text was answered {status}: {answer}").into());
+        }
+        micros.push(asked.elapsed().as_micros() as u32);
+        Ok(())
+    })?;
+    let seconds = began.elapsed().as_secs_f64();
+    Ok((count as f64 / seconds, Tally { micros, seconds }))
 }
 
-fn wait_for(server: &Server, wanted: f64) -> Outcome<()> {
+/// For each priority, after which share of the whole time half of its sample had left.
+fn ranks(server: &Server, count: usize) -> Outcome<Vec<f64>> {
+    let mut left: [Vec<f64>; 4] = Default::default();
+    for n in (0..count).step_by(SAMPLED) {
+        let (_, body) = request(server.address, "GET", &format!("/v1/notifications/sample-{n}/status"), "")?;
+        let status: serde_json::Value = serde_json::from_str(&body)?;
+        let at: jiff::Timestamp =
+            status["delivered_at"].as_str().ok_or("one of the sample has not left")?.parse()?;
+        left[n % PEOPLE % 4].push(at.as_millisecond() as f64);
+    }
+    let all = || left.iter().flatten().copied();
+    let (first, last) = (all().fold(f64::MAX, f64::min), all().fold(f64::MIN, f64::max));
+    Ok(left.iter().map(|of_one| (median(of_one.clone()) - first) / (last - first).max(1.0)).collect())
+}
+
+fn wait_for(server: &Server, wanted: f64, mut meanwhile: impl FnMut() -> Outcome<()>) -> Outcome<()> {
     let (mut last, mut stalled) = (0.0, Instant::now());
     loop {
         let sent = sent(server)?;
@@ -177,6 +228,7 @@ fn wait_for(server: &Server, wanted: f64) -> Outcome<()> {
         if stalled.elapsed() > Duration::from_secs(60) {
             return Err(format!("nothing left for a minute, {} are missing", wanted - sent).into());
         }
+        meanwhile()?;
         std::thread::sleep(Duration::from_millis(100));
     }
 }

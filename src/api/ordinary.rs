@@ -43,26 +43,13 @@ pub fn ordinary(body: &[u8]) -> Option<Notification> {
     // Bytes are at least as many as characters.
     let fits = |text: &str, most: usize| text.len() <= most && !text.trim().is_empty();
     (fits(&title, TITLE_CHARS_MAX) && fits(&message, MESSAGE_BYTES_MAX)).then(|| Notification {
-        given_id: None,
         user_id: user_id.into_owned(),
         kind: kind.into_owned(),
         title: one_line(&title),
         message: message.into_owned(),
         priority,
         category: category.into_owned(),
-        timestamp: None,
-        action: None,
-        metadata: None,
-        channels: None,
-        send_at: None,
-        expires_at: None,
-        dedupe_key: None,
-        collapse_key: None,
-        digest_key: None,
-        template: None,
-        content: None,
-        batch: None,
-        workflow_id: None,
+        ..Notification::default()
     })
 }
 

@@ -58,26 +58,15 @@ pub async fn create(mut call: Call) -> Result<Response, Problem> {
     let Draft { loaded, rendered, .. } = draft.map_err(|error| draft_problem(name, error))?;
     let template = loaded.template();
     let notification = Notification {
-        given_id: None,
         user_id: event.user_id.clone().ok_or_else(|| Invalid::one("user_id", "is required"))?,
         kind: name.to_owned(),
         title: rendered.title.chars().take(TITLE_CHARS_MAX).collect(),
         message: rendered.message,
         priority: template.priority,
         category: template.category.clone(),
-        timestamp: None,
-        action: None,
         metadata: Some(metadata(&event)),
-        channels: None,
-        send_at: None,
-        expires_at: None,
-        dedupe_key: None,
-        collapse_key: None,
-        digest_key: None,
-        template: None,
-        content: None,
-        batch: None,
         workflow_id: Some(event.progress.workflow_id.clone()),
+        ..Notification::default()
     };
     let keep = call.slotted.take().map(keep_one);
     let taken = call.api.engine.accept(vec![Submission { notification, content: [0; 16] }], keep).await?;

@@ -48,8 +48,9 @@ pub struct Action {
     pub url: String,
 }
 
-/// A notification that has been checked at the door: every bound below holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A notification that has been checked at the door: every bound below holds. The default holds nothing, for what is
+/// left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notification {
     /// The sender's own name for it, where one was given.
     pub given_id: Option<String>,
@@ -189,25 +190,12 @@ pub enum Verdict {
 #[cfg(test)]
 pub(crate) fn sample() -> Notification {
     Notification {
-        given_id: None,
         user_id: "anna".into(),
         kind: "system_alert".into(),
         title: "Disk".into(),
         message: "full".into(),
         priority: Priority::Medium,
         category: "system".into(),
-        timestamp: None,
-        action: None,
-        metadata: None,
-        channels: None,
-        send_at: None,
-        expires_at: None,
-        dedupe_key: None,
-        collapse_key: None,
-        digest_key: None,
-        template: None,
-        content: None,
-        batch: None,
-        workflow_id: None,
+        ..Notification::default()
     }
 }
