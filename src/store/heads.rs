@@ -11,8 +11,10 @@ use super::error::StoreError;
 use super::keys;
 use super::txn::Changes;
 
-/// People whose newest line is remembered: some hundred bytes each. When there are more, all are forgotten.
-const HEADS_LEN_MAX: usize = 8_192;
+/// Newest lines that are remembered at least, and twice as many at most: some hundred bytes each.
+const LINES_LEN: usize = 16_384;
+/// The same of values, of which a person has two.
+const VALUES_LEN: usize = 2 * LINES_LEN;
 /// The longest record of a person that is remembered. Most are far below: who has said nothing has some 20 bytes.
 const PERSON_BYTES_MAX: usize = 256;
 /// What each plan asks for: the person, whether they have a browser, and the category.
@@ -24,12 +26,54 @@ const OFFSET_BYTES: usize = 8;
 pub(super) type Line = (Vec<u8>, Vec<u8>);
 
 /// What the writer remembers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Heads {
     /// By the part of a line's key that is the same for all of a person's lines.
-    lines: RefCell<HashMap<Vec<u8>, Option<Line>>>,
+    lines: RefCell<Known<Option<Line>>>,
     /// Short values by their keys.
-    values: RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
+    values: RefCell<Known<Option<Vec<u8>>>>,
+}
+
+impl Default for Heads {
+    fn default() -> Heads {
+        Heads {
+            lines: RefCell::new(Known::with_room_for(LINES_LEN)),
+            values: RefCell::new(Known::with_room_for(VALUES_LEN)),
+        }
+    }
+}
+
+/// What was asked for lately. When there is no more room, what was not asked for since the last time is forgotten.
+#[derive(Debug)]
+struct Known<T> {
+    len_max: usize,
+    young: HashMap<Vec<u8>, T>,
+    old: HashMap<Vec<u8>, T>,
+}
+
+impl<T> Known<T> {
+    fn with_room_for(len_max: usize) -> Known<T> {
+        Known { len_max, young: HashMap::new(), old: HashMap::new() }
+    }
+
+    fn get(&mut self, key: &[u8]) -> Option<&mut T> {
+        if let Some((key, value)) = self.old.remove_entry(key) {
+            self.insert(key, value);
+        }
+        self.young.get_mut(key)
+    }
+
+    fn insert(&mut self, key: Vec<u8>, value: T) {
+        if self.young.len() == self.len_max {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
 }
 
 impl Heads {
@@ -66,7 +110,7 @@ impl Heads {
         let known = &mut *self.lines.borrow_mut();
         for (key, value) in changes.range(vec![keys::INBOX]..vec![keys::INBOX + 1]) {
             let prefix = &key[..key.len().saturating_sub(OFFSET_BYTES)];
-            let Some(head) = known.get_mut(prefix) else { continue };
+            let Some(head) = known.get(prefix) else { continue };
             match value {
                 Some(value) if head.as_ref().is_none_or(|(newest, _)| newest <= key) => {
                     *head = Some((key.clone(), value.clone()));
@@ -82,21 +126,17 @@ impl Heads {
 
 /// What is known under `key`, or else what `look` finds, remembered if it `fits`.
 fn recall<T: Clone>(
-    known: &RefCell<HashMap<Vec<u8>, T>>,
+    known: &RefCell<Known<T>>,
     key: &[u8],
     look: impl FnOnce() -> Result<T, StoreError>,
     fits: impl FnOnce(&T) -> bool,
 ) -> Result<T, StoreError> {
-    if let Some(known) = known.borrow().get(key) {
+    if let Some(known) = known.borrow_mut().get(key) {
         return Ok(known.clone());
     }
     let found = look()?;
     if fits(&found) {
-        let mut known = known.borrow_mut();
-        if known.len() == HEADS_LEN_MAX {
-            known.clear();
-        }
-        known.insert(key.to_vec(), found.clone());
+        known.borrow_mut().insert(key.to_vec(), found.clone());
     }
     Ok(found)
 }
@@ -133,6 +173,20 @@ mod tests {
         assert_eq!(read(b"new"), Some(b"old".to_vec()));
         heads.follow(&Changes::from([(anna.clone(), Some(b"new".to_vec()))]));
         assert_eq!(read(b"new"), Some(b"new".to_vec()));
+    }
+
+    #[test]
+    fn what_is_asked_for_again_stays_and_what_is_not_goes_when_there_is_no_room() {
+        let mut known = Known::with_room_for(2);
+        for key in [b"a", b"b", b"c"] {
+            known.insert(key.to_vec(), ());
+            assert!(known.get(b"a").is_some());
+        }
+        known.insert(b"d".to_vec(), ());
+        assert!(known.get(b"a").is_some() && known.get(b"d").is_some() && known.get(b"b").is_none());
+        known.remove(b"a");
+        assert!(known.get(b"a").is_none());
+        assert!(known.young.len() <= 2 && known.old.len() <= 2);
     }
 
     #[test]
