@@ -123,10 +123,12 @@ impl Engine {
         let to = message.to.clone();
         let (outcome, capture) = match rules.modes.of(channel) {
             Mode::Live if channel == Channel::Webhook => {
-                (self.note(channel, self.send_to_own(&message, due, rules).await), None)
+                let outcome = self.send_to_own(&message, due, rules).await;
+                (self.note(channel, apart(outcome, rules)), None)
             }
             Mode::Live if channel == Channel::BrowserPush => {
-                (self.note(channel, self.push(&message, about, due, rules).await), None)
+                let outcome = self.push(&message, about, due, rules).await;
+                (self.note(channel, apart(outcome, rules)), None)
             }
             Mode::Live => (self.hand_over(channel, &message, rules, false).await, None),
             Mode::Capture => {
@@ -361,6 +363,14 @@ pub(super) fn event(
     detail: Option<String>,
 ) -> Event {
     Event { at, channel, status, reason, detail, attempt: false, not_before: None }
+}
+
+/// The same outcome, where what waits for somebody who is left alone does not ask again at the same instant as all else
+/// that waits for them.
+fn apart(outcome: Outcome, rules: &Rules) -> Outcome {
+    let Outcome::Down { error, probe_at: Some(at) } = outcome else { return outcome };
+    let later = (rand_unit() * rules.patience.wait_max_ms as f64) as Millis;
+    Outcome::Down { error, probe_at: Some(at + later) }
 }
 
 /// A number in 0..=1 to spread retries by.

@@ -69,6 +69,7 @@ use crate::render::Renderer;
 use crate::store::Store;
 use crate::store::inbox::{Counts, Mark};
 use crate::store::nightly::Backups;
+use crate::store::outbox::Due;
 use crate::supervise::Supervisor;
 use waiting::Waiting;
 
@@ -144,6 +145,11 @@ impl Rules {
     /// The retry schedule of `channel`.
     pub fn schedule(&self, channel: Channel) -> &[Duration] {
         &self.schedules[place(channel)]
+    }
+
+    /// Whether the schedule has no try on `channel` after the one that is due.
+    pub fn is_last_try(&self, channel: Channel, due: &Due) -> bool {
+        usize::try_from(due.attempts).is_ok_and(|made| made >= self.schedule(channel).len())
     }
 
     /// How many deliveries of `channel` are under way at once.

@@ -3,7 +3,6 @@
 use futures_util::future::join_all;
 use uuid::Uuid;
 
-use super::deliver::rand_unit;
 use super::report::instant;
 use super::{Engine, Rules};
 use crate::channel::push::Push;
@@ -15,7 +14,7 @@ use crate::model::notification::{Accepted, Priority};
 use crate::model::push::{Note, Subscription};
 use crate::store::StoreError;
 use crate::store::outbox::Due;
-use crate::store::push_subscriptions::Pushed;
+use crate::store::progress::{Done, Targets};
 
 /// How exact the instant of a browser's last success is: writing it down for every message would double the writes.
 const SUCCESS_EVERY_MS: Millis = 60 * 60 * 1_000;
@@ -54,13 +53,7 @@ impl Engine {
         let (note, now) = (note(message, about), self.now());
         let outcomes = join_all(left.iter().map(|to| self.push_to(push, &note, to, rules, now))).await;
         let tried: Vec<(&Subscription, Outcome)> = left.into_iter().zip(outcomes).collect();
-        let tries = rules.schedule(Channel::BrowserPush).len();
-        let last_try = usize::try_from(due.attempts).is_ok_and(|made| made >= tries);
-        let mut tally = Tally::of(&tried, &before, last_try);
-        if let Outcome::Down { probe_at: Some(at), .. } = &mut tally.outcome {
-            // Whoever else waits for the service: not all at the same instant.
-            *at += (rand_unit() * rules.patience.wait_max_ms as f64) as Millis;
-        }
+        let tally = Tally::of(&tried, &before, rules.is_last_try(Channel::BrowserPush, due));
         self.remember(message.user_id.clone(), due.key, &tried, before, &tally).await?;
         Ok(tally.outcome)
     }
@@ -96,7 +89,7 @@ impl Engine {
         user: String,
         key: Uuid,
         tried: &[(&Subscription, Outcome)],
-        before: Pushed,
+        before: Done,
         tally: &Tally<'_>,
     ) -> Result<(), StoreError> {
         let now = self.now();
@@ -121,7 +114,7 @@ impl Engine {
                 }
                 txn.note_push_success(&user, &took, now)?;
                 if had_notes || !done.is_empty() {
-                    txn.put_pushed(key, &done)?;
+                    txn.put_done(Targets::Browsers, key, &done)?;
                 }
                 Ok(())
             })
@@ -133,13 +126,13 @@ impl Engine {
 struct Tally<'a> {
     outcome: Outcome,
     /// The browsers that need no further attempt.
-    done: Pushed,
+    done: Done,
     gone: Vec<&'a Subscription>,
 }
 
 impl<'a> Tally<'a> {
     /// `before` is what earlier attempts came to; after `last_try` there is no other.
-    fn of(tried: &[(&'a Subscription, Outcome)], before: &Pushed, last_try: bool) -> Tally<'a> {
+    fn of(tried: &[(&'a Subscription, Outcome)], before: &Done, last_try: bool) -> Tally<'a> {
         let (mut done, mut gone, mut failed, mut again) = (before.clone(), Vec::new(), None, None);
         let mut left_alone: Option<(Millis, String)> = None;
         for (subscription, outcome) in tried {
@@ -252,7 +245,7 @@ mod tests {
         Outcome::Retry { reason: Reason::ProviderRateLimited, error: "later".into(), after }
     }
 
-    fn tally(outcomes: &[Outcome], before: &Pushed, last_try: bool) -> (Outcome, usize, usize) {
+    fn tally(outcomes: &[Outcome], before: &Done, last_try: bool) -> (Outcome, usize, usize) {
         let browsers: Vec<Subscription> = (0..outcomes.len()).map(|n| browser(n as u128 + 100)).collect();
         let tried: Vec<_> = browsers.iter().zip(outcomes.iter().cloned()).collect();
         let tally = Tally::of(&tried, before, last_try);

@@ -7,6 +7,7 @@ use super::codec::Record;
 use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
+use super::progress::Targets;
 use super::recent::Word;
 use super::records::NotificationV2;
 use super::sends;
@@ -176,8 +177,9 @@ impl Txn<'_> {
         for word in words.into_iter().flatten() {
             self.forget_latest(&n.user_id, word, key)?;
         }
-        self.put_pushed(key, &Vec::new())?;
-        self.put_own_calls(key, &Vec::new())?;
+        for targets in [Targets::Browsers, Targets::Endpoints] {
+            self.put_done(targets, key, &Vec::new())?;
+        }
         if let Some(id) = &accepted.notification.given_id {
             self.remove_short(keys::named(keys::GIVEN_ID, id.as_bytes()));
         }

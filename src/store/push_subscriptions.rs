@@ -12,6 +12,7 @@ use super::codec::Record;
 use super::error::{Answer, StoreError};
 use super::keys;
 use super::open::Store;
+use super::progress::{Done, Targets, done};
 use super::txn::Txn;
 use super::view::Read;
 use crate::clock::Millis;
@@ -28,9 +29,6 @@ pub struct PushKey {
     /// When it was first used.
     pub since: Millis,
 }
-
-/// Which of a person's browsers are done with a notification that is to be tried again on others.
-pub type Pushed = Vec<(Uuid, bool)>;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct SubscriptionsV1 {
@@ -63,17 +61,6 @@ pub(super) struct OwnerV1 {
 impl Record for OwnerV1 {
     const VERSION: u8 = 1;
     const NAME: &'static str = "push endpoint";
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct PushedV1 {
-    /// The browser's id, and whether its push service took the message.
-    done: Vec<([u8; 16], bool)>,
-}
-
-impl Record for PushedV1 {
-    const VERSION: u8 = 1;
-    const NAME: &'static str = "push progress";
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,10 +113,6 @@ fn owner(endpoint: &str) -> Vec<u8> {
     keys::named(keys::PUSH_ENDPOINT, &digest(&SHA256, endpoint.as_bytes()).as_ref()[..16])
 }
 
-fn progress(notification: Uuid) -> Vec<u8> {
-    keys::named(keys::PUSHED, notification.as_bytes())
-}
-
 fn keys_of_server() -> Vec<u8> {
     keys::named(keys::META, b"push keys")
 }
@@ -137,12 +120,6 @@ fn keys_of_server() -> Vec<u8> {
 fn list(read: &impl Read, user: &str) -> Answer<Vec<Subscription>> {
     let record: Option<SubscriptionsV1> = read.get(&of_user(user))?;
     Ok(record.map_or_else(Vec::new, |record| record.list.into_iter().map(Into::into).collect()))
-}
-
-fn done(read: &impl Read, notification: Uuid) -> Answer<Pushed> {
-    let record: Option<PushedV1> = read.get(&progress(notification))?;
-    let record = record.map_or_else(Vec::new, |record| record.done);
-    Ok(record.into_iter().map(|(id, took)| (Uuid::from_bytes(id), took)).collect())
 }
 
 /// Whether the person has any browser: without looking at which.
@@ -164,9 +141,9 @@ impl Store {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub async fn push_targets(&self, user: &str, notification: Uuid) -> Answer<(Vec<Subscription>, Pushed)> {
+    pub async fn push_targets(&self, user: &str, notification: Uuid) -> Answer<(Vec<Subscription>, Done)> {
         let user = user.to_owned();
-        self.read(move |view| Ok((list(view, &user)?, done(view, notification)?))).await
+        self.read(move |view| Ok((list(view, &user)?, done(view, Targets::Browsers, notification)?))).await
     }
 }
 
@@ -275,19 +252,6 @@ impl Txn<'_> {
             return self.remove(&of_user(user));
         }
         self.replace(of_user(user), &SubscriptionsV1 { list: all.iter().map(Into::into).collect() })
-    }
-
-    /// Keeps which browsers are done with a notification; an empty list forgets it.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn put_pushed(&mut self, notification: Uuid, done: &Pushed) -> Result<(), StoreError> {
-        if done.is_empty() {
-            self.remove_short(progress(notification));
-            return Ok(());
-        }
-        let done = done.iter().map(|(id, took)| (id.into_bytes(), *took)).collect();
-        self.replace(progress(notification), &PushedV1 { done })
     }
 
     /// The keys of this server, the present one first.
@@ -406,9 +370,9 @@ mod tests {
         let (_dir, store) = store();
         let (key, done) = (Uuid::from_u128(7), vec![(Uuid::from_u128(1), true), (Uuid::from_u128(2), false)]);
         let written = done.clone();
-        store.commit(move |txn| txn.put_pushed(key, &written)).await.expect("a write");
+        store.commit(move |txn| txn.put_done(Targets::Browsers, key, &written)).await.expect("a write");
         assert_eq!(store.push_targets("anna", key).await.expect("a read").1, done);
-        store.commit(move |txn| txn.put_pushed(key, &Vec::new())).await.expect("a write");
+        store.commit(move |txn| txn.put_done(Targets::Browsers, key, &Vec::new())).await.expect("a write");
         assert_eq!(store.push_targets("anna", key).await.expect("a read").1, []);
     }
 
@@ -433,8 +397,6 @@ mod tests {
         );
         let back: SubscriptionsV1 = decode(&encode(&record)).expect("our own bytes");
         assert_eq!(back.list.into_iter().map(Subscription::from).collect::<Vec<_>>(), [small]);
-        let pushed = PushedV1 { done: vec![([1; 16], true)] };
-        assert_eq!(hex(&encode(&pushed)), "01010101010101010101010101010101010101");
         let keys = PushKeysV1 { list: vec![([2; 32], 5)] };
         assert_eq!(hex(&encode(&keys)), format!("0101{}0a", "02".repeat(32)));
         assert_eq!(hex(&encode(&OwnerV1 { user_id: "anna".to_owned() })), "0104616e6e61");

@@ -7,12 +7,13 @@ use super::digests::DigestV1;
 use super::endpoint_records::{EndpointAttemptV1, EndpointDueV1, EndpointEventV1, EndpointV1};
 use super::error::StoreError;
 use super::outbox::DueV2;
+use super::progress::DoneV1;
 use super::records::NotificationV2;
 use super::user_record::UserV2;
 use super::view::{Read, View};
 use super::{
     attempts, batches, captures, categories, history, holds, hooks, idempotency, inbox, keyring, keys,
-    notifications, own_calls, participants, push_subscriptions, recent, rollups, schedules, seconds, sends,
+    notifications, participants, push_subscriptions, recent, rollups, schedules, seconds, sends,
     suppressions, templates, topics, uploads,
 };
 use crate::store::Store;
@@ -119,8 +120,8 @@ fn check(view: &View<'_>, key: &[u8], stored: &[u8]) -> Option<Checked> {
             ("push subscriptions", as_one::<push_subscriptions::SubscriptionsV1> as _)
         }
         keys::PUSH_ENDPOINT => ("push endpoint", as_one::<push_subscriptions::OwnerV1> as _),
-        keys::PUSHED => ("push under way", as_one::<push_subscriptions::PushedV1> as _),
-        keys::OWN_CALLS => ("call under way to own endpoints", as_one::<own_calls::OwnCallsV1> as _),
+        keys::PUSHED => ("push under way", as_one::<DoneV1> as _),
+        keys::OWN_CALLS => ("call under way to own endpoints", as_one::<DoneV1> as _),
         keys::HOOK => ("hook", as_one::<hooks::HookV1> as _),
         keys::ENDPOINT => ("endpoint", as_one::<EndpointV1> as _),
         keys::ENDPOINT_WAITING => ("waiting event of an endpoint", as_one::<EndpointEventV1> as _),

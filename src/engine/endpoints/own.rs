@@ -7,7 +7,6 @@ use super::work::{attempt, note_call};
 use super::{Endpoint, Engine};
 use crate::channel::webhook::{Called, Verdict, body};
 use crate::clock::Millis;
-use crate::engine::deliver::rand_unit;
 use crate::engine::{Rules, Shared};
 use crate::model::channel::Channel;
 use crate::model::delivery::{Outcome, Reason};
@@ -15,7 +14,7 @@ use crate::model::message::Message;
 use crate::model::user::User;
 use crate::store::StoreError;
 use crate::store::outbox::Due;
-use crate::store::own_calls::OwnCalls;
+use crate::store::progress::{Done, Targets};
 
 /// The status by which an endpoint asks to be sent less.
 const TOO_MANY: u16 = 429;
@@ -51,7 +50,7 @@ impl Engine {
     }
 
     async fn try_own(&self, message: &Message, due: &Due, rules: &Rules) -> Result<Outcome, StoreError> {
-        let before = self.shared.store.own_calls(due.key).await?;
+        let before = self.shared.store.done(Targets::Endpoints, due.key).await?;
         let mut endpoints = self.shared.endpoints.of_user(&message.user_id);
         endpoints.retain(|endpoint| !before.iter().any(|(id, _)| *id == endpoint.id));
         // A message for several notifications at once stands for none of them.
@@ -65,15 +64,9 @@ impl Engine {
         }));
         let asked: Vec<(Uuid, Asked)> =
             endpoints.iter().map(|endpoint| endpoint.id).zip(asked.await).collect();
-        let tries = rules.schedule(Channel::Webhook).len();
-        let last_try = usize::try_from(due.attempts).is_ok_and(|made| made >= tries);
-        let (mut outcome, done) = tally(&asked, &before, last_try);
-        if let Outcome::Down { probe_at: Some(at), .. } = &mut outcome {
-            // Whoever else waits for it: not all at the same instant.
-            *at += (rand_unit() * rules.patience.wait_max_ms as f64) as Millis;
-        }
+        let (outcome, done) = tally(&asked, &before, rules.is_last_try(Channel::Webhook, due));
         let goes_on = matches!(outcome, Outcome::Retry { .. } | Outcome::Down { .. });
-        let done = if goes_on { done } else { OwnCalls::new() };
+        let done = if goes_on { done } else { Done::new() };
         let about = Some((message.notification_id.clone(), message.user_id.clone()));
         let (shared, now, key) = (self.shared.clone(), self.now(), due.key);
         self.shared
@@ -86,7 +79,7 @@ impl Engine {
                         note_call(&shared, txn, &attempt, &called.verdict)?;
                     }
                 }
-                if done != before { txn.put_own_calls(key, &done) } else { Ok(()) }
+                if done != before { txn.put_done(Targets::Endpoints, key, &done) } else { Ok(()) }
             })
             .await?;
         Ok(outcome)
@@ -101,7 +94,7 @@ fn message_id(message: &Message) -> String {
 
 /// What all calls together make of the delivery, and which endpoints are done with it. `before` is what earlier attempts
 /// came to; after `last_try` there is no other.
-fn tally(asked: &[(Uuid, Asked)], before: &OwnCalls, last_try: bool) -> (Outcome, OwnCalls) {
+fn tally(asked: &[(Uuid, Asked)], before: &Done, last_try: bool) -> (Outcome, Done) {
     let (mut done, mut error) = (before.clone(), None);
     let (mut later, mut left_alone, mut limited) = (Vec::new(), Vec::new(), false);
     for (endpoint, asked) in asked {
@@ -171,7 +164,7 @@ mod tests {
 
     const LATER: Verdict = Verdict::Later { after: None };
 
-    fn together(asked: &[Asked], before: &OwnCalls, last_try: bool) -> (Outcome, OwnCalls) {
+    fn together(asked: &[Asked], before: &Done, last_try: bool) -> (Outcome, Done) {
         let asked: Vec<_> = asked
             .iter()
             .enumerate()
