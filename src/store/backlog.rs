@@ -1,8 +1,11 @@
 //! How much waits to be delivered, counted as it changes: the writer sees every line come and go, so asking costs a look
-//! at a number, however much waits.
+//! at a number, however much waits. Each group of writes has the numbers as of itself, so that a start has them too.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
+use super::codec::{Record, decode};
 use super::keys;
 use super::txn::Changes;
 use crate::model::channel::Channel;
@@ -16,6 +19,19 @@ const ENDPOINTS: usize = Channel::ALL.len();
 #[derive(Debug, Default)]
 pub struct Backlog {
     counts: [AtomicI64; COUNTERS],
+}
+
+/// The counters as they are stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct BacklogV1 {
+    /// How many groups the store held with them. If it holds another number, a program wrote to it that does not count.
+    groups: u64,
+    counts: Vec<i64>,
+}
+
+impl Record for BacklogV1 {
+    const VERSION: u8 = 1;
+    const NAME: &'static str = "backlog";
 }
 
 /// What a group of writes adds to the counters.
@@ -38,22 +54,41 @@ impl Backlog {
         u64::try_from(self.counts[place].load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    pub(super) fn add(&self, shift: &Shift) {
-        for (count, by) in self.counts.iter().zip(shift.0).filter(|(_, by)| *by != 0) {
-            count.fetch_add(by, Ordering::Relaxed);
+    /// What a store holds that is opened with so many groups of writes: by its last group or, where that does not tell, by
+    /// a look at all that waits.
+    pub(super) fn of(tree: &sled::Tree, groups: u64) -> Result<Backlog, sled::Error> {
+        let stored = tree.get(keys::backlog())?.and_then(|bytes| decode::<BacklogV1>(&bytes).ok());
+        match stored.filter(|stored| stored.groups == groups && stored.counts.len() == COUNTERS) {
+            Some(stored) => {
+                let backlog = Backlog::default();
+                backlog.become_as(&stored);
+                Ok(backlog)
+            }
+            None => Backlog::count(tree),
         }
     }
 
-    /// Counts what a store holds when it is opened.
-    pub(super) fn count(tree: &sled::Tree) -> Result<Backlog, sled::Error> {
-        let (backlog, mut shift) = (Backlog::default(), Shift::default());
+    /// The counters after the group of that number, which adds `shift`.
+    pub(super) fn after(&self, shift: &Shift, groups: u64) -> BacklogV1 {
+        let counts = self.counts.iter().zip(shift.0).map(|(count, by)| count.load(Ordering::Relaxed) + by);
+        BacklogV1 { groups, counts: counts.collect() }
+    }
+
+    /// Takes over counters that are durable.
+    pub(super) fn become_as(&self, durable: &BacklogV1) {
+        for (count, value) in self.counts.iter().zip(&durable.counts) {
+            count.store(*value, Ordering::Relaxed);
+        }
+    }
+
+    fn count(tree: &sled::Tree) -> Result<Backlog, sled::Error> {
+        let mut shift = Shift::default();
         for space in [keys::DUE, keys::HELD, keys::GROUP, keys::ENDPOINT_WAITING] {
             for key in tree.scan_prefix([space]).keys() {
                 shift.come(&key?, 1);
             }
         }
-        backlog.add(&shift);
-        Ok(backlog)
+        Ok(Backlog { counts: shift.0.map(AtomicI64::new) })
     }
 }
 
@@ -99,6 +134,7 @@ mod tests {
     use proptest::prelude::*;
     use uuid::Uuid;
 
+    use super::super::codec::encode;
     use super::super::holds::GroupId;
     use super::super::outbox::{Due, Lane};
     use super::*;
@@ -129,7 +165,8 @@ mod tests {
             for group in groups {
                 let group: Changes =
                     group.into_iter().map(|(kind, n, put)| (key(kind, n), put.then(|| vec![1]))).collect();
-                backlog.add(&Shift::of(&group, &db).expect("a good tree"));
+                let after = backlog.after(&Shift::of(&group, &db).expect("a good tree"), 1);
+                backlog.become_as(&after);
                 for (key, value) in group {
                     match value {
                         Some(value) => db.insert(key, value).map(drop),
@@ -152,7 +189,25 @@ mod tests {
             shift.come(&key, 1);
         }
         let backlog = Backlog::default();
-        backlog.add(&shift);
+        backlog.become_as(&backlog.after(&shift, 1));
         assert_eq!((backlog.of_channel(Channel::Sms), backlog.of_channel(Channel::Email)), (3, 0));
+    }
+
+    #[test]
+    fn a_start_goes_by_the_last_group_and_counts_where_that_does_not_tell() {
+        let db = sled::Config::new().temporary(true).open().expect("a temporary store");
+        db.insert(key(2, 0), vec![1]).expect("a write");
+        let counts = vec![9; COUNTERS];
+        db.insert(keys::backlog(), encode(&BacklogV1 { groups: 7, counts: counts.clone() }))
+            .expect("a write");
+        assert_eq!(figures(&Backlog::of(&db, 7).expect("a good tree")), counts);
+        let looked = figures(&Backlog::of(&db, 8).expect("a good tree"));
+        assert_eq!(looked.iter().sum::<i64>(), 1, "{looked:?}");
+    }
+
+    /// These bytes are on people's disks: a changed shape wants a new version.
+    #[test]
+    fn a_backlog_keeps_its_bytes() {
+        assert_eq!(encode(&BacklogV1 { groups: 300, counts: vec![1, 0, -1] }), [1, 251, 44, 1, 3, 2, 0, 1]);
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use super::backlog::{Backlog, Shift};
+use super::codec::encode;
 use super::error::StoreError;
 use super::heads::Heads;
 use super::keys;
@@ -210,7 +211,7 @@ fn write_groups(
 fn write_group(
     tree: &sled::Tree,
     log: &File,
-    group: Changes,
+    mut group: Changes,
     broken: &RwLock<Option<Arc<str>>>,
     figures: &WriterFigures,
     tap: &Tap,
@@ -226,14 +227,15 @@ fn write_group(
         give_up(broken, &error);
         error
     })?;
-    let mut batch = sled::Batch::default();
     // The store knows how many groups it holds, so that one that has lost its end can be told, see `open`.
     let number = figures.durable.load(Ordering::Relaxed) + 1;
-    batch.insert(keys::groups(), &number.to_be_bytes());
+    let backlog = figures.backlog.after(&shift, number);
+    group.insert(keys::groups(), Some(number.to_be_bytes().to_vec()));
+    group.insert(keys::backlog(), Some(encode(&backlog)));
+    let mut batch = sled::Batch::default();
     // Held until the group is written, so that a copy begins and ends between two groups.
     let mut noted = tap.lock();
     if let Some(noted) = noted.as_mut() {
-        noted.note(&keys::groups(), Some(&number.to_be_bytes()));
         group.iter().for_each(|(key, value)| noted.note(key, value.as_deref()));
     }
     // Copied from slices: a vector with room to spare would be moved to its own length first, and then copied.
@@ -254,7 +256,7 @@ fn write_group(
         .fetch_add(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     if durable.is_ok() {
         figures.durable.store(number, Ordering::Release);
-        figures.backlog.add(&shift);
+        figures.backlog.become_as(&backlog);
     }
     durable.map_err(|error| {
         // After a failed flush nobody can say what reached the disk: take nothing more until the store is reopened.

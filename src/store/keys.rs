@@ -2,7 +2,7 @@
 //!
 //! | space | key | value |
 //! |---|---|---|
-//! | `m` | name | store-wide facts: format, epoch, groups written |
+//! | `m` | name | store-wide facts: format, epoch, groups written, how much waits |
 //! | `u` | user id | the person and their preferences |
 //! | `n` | notification key (UUIDv7) | the notification and its plan; grows at its right edge |
 //! | `i` | user id, 0, offset | one inbox line: notification key, marks, running counters |
@@ -120,6 +120,11 @@ pub(super) fn named(space: u8, name: &[u8]) -> Vec<u8> {
 /// How many groups of writes the store holds.
 pub(super) fn groups() -> Vec<u8> {
     named(META, b"groups")
+}
+
+/// How much waits, as of the last group.
+pub(super) fn backlog() -> Vec<u8> {
+    named(META, b"backlog")
 }
 
 pub(super) fn notification(key: Uuid) -> Vec<u8> {

@@ -191,7 +191,7 @@ impl Store {
         if known != Some(marked) {
             write_marker(&options.path, marked)?;
         }
-        let backlog = Backlog::count(&tree).map_err(unreadable)?;
+        let backlog = Backlog::of(&tree, groups).map_err(unreadable)?;
         let (writer, run) = Writer::new((*tree).clone(), log, groups, backlog, supervisor.ashore());
         supervisor.thread("store-writer", run).map_err(OpenError::Thread)?;
         Ok(Store {
