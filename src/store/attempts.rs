@@ -114,19 +114,11 @@ impl Txn<'_> {
         events(self, key)
     }
 
-    /// Appends an event.
-    ///
-    /// # Errors
-    /// Where the store cannot be read.
-    pub fn push_event(&mut self, key: Uuid, event: &Event) -> Result<(), StoreError> {
-        let mut number = 0;
-        self.scan(&keys::events_of(key), &end_of(key), true, &mut |at, _| {
-            let last = at.last_chunk::<2>().map_or(0, |bytes| u16::from_be_bytes(*bytes));
-            number = last.saturating_add(1);
-            Ok(false)
-        })?;
+    /// Appends an event behind the `before` that there are. Events go all at once or not at all, so their count is the
+    /// number of the next.
+    pub fn push_event(&mut self, key: Uuid, before: usize, event: &Event) {
+        let number = u16::try_from(before).unwrap_or(u16::MAX);
         self.put(keys::event(key, number), &EventV1::from(event));
-        Ok(())
     }
 
     pub(super) fn remove_events(&mut self, key: Uuid) -> Result<(), StoreError> {

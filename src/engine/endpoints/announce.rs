@@ -67,7 +67,7 @@ pub(in crate::engine) fn record(
 ) -> Result<(), StoreError> {
     let Some((accepted, before)) = tally::context(txn, key)? else { return Ok(()) };
     tally::happening(txn, &accepted, &before, event);
-    txn.push_event(key, event)?;
+    txn.push_event(key, before.len(), event);
     let last = before.iter().rfind(|earlier| earlier.channel == event.channel);
     // A line of the story on the way: it was sent, and that is known.
     let is_news =
