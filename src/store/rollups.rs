@@ -4,6 +4,7 @@
 //! flush, not one a notification. A range is read as hours in its middle, minutes around them, and seconds
 //! ([`super::seconds`]) where it cuts a minute: its cost follows the range, whatever the store holds.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
@@ -173,10 +174,10 @@ fn remembered<'a, T>(
     key: &[u8],
     look: impl FnOnce() -> Result<T, StoreError>,
 ) -> Result<&'a mut T, StoreError> {
-    if !known.contains_key(key) {
-        known.insert(key.to_vec(), look()?);
-    }
-    known.get_mut(key).ok_or_else(|| StoreError::Damaged("a span was forgotten at once".into()))
+    Ok(match known.entry(key.to_vec()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(room) => room.insert(look()?),
+    })
 }
 
 /// Counts something, within the bound on how many different things there are.

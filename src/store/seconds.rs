@@ -68,10 +68,8 @@ impl Second {
     }
 
     pub(super) fn to_record(&self) -> SecondV1 {
-        let flat = |(place, counts): (&u16, &Counts)| {
-            counts.iter().map(|(cell, n)| (*place, cell.clone(), *n)).collect::<Vec<_>>()
-        };
-        SecondV1 { counts: self.by.iter().flat_map(flat).collect() }
+        let all = self.by.iter().flat_map(|(place, counts)| counts.iter().map(move |count| (*place, count)));
+        SecondV1 { counts: all.map(|(place, (cell, by))| (place, cell.clone(), *by)).collect() }
     }
 }
 
