@@ -2,6 +2,9 @@
 //! how soon a notification is answered, while texts go to a gateway that is well, hangs, drops, answers garbage or
 //! trickles one byte a second. Rounds with and without the fault alternate in one run of one server, and are told as a ratio.
 
+#[path = "../tests/it/support/fault.rs"]
+#[allow(dead_code, reason = "what the tests have, of which this needs a part")]
+mod fault;
 mod support;
 
 use std::cell::Cell;
@@ -9,6 +12,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use fault::{Fault, TAKEN};
 use serde_json::json;
 use support::live::one_thread;
 use support::{Asker, Outcome, Server, Tally, head, keep, line};
@@ -22,16 +26,6 @@ const EVERY: Duration = Duration::from_millis(20);
 const RATIO_MAX: f64 = 1.1;
 /// Memory that the server may take more than before, with all that waits.
 const GROWTH_MIB_MAX: f64 = 64.0;
-
-/// What the gateway does with a text.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    None,
-    Hangs,
-    Drops,
-    Garbage,
-    Trickles,
-}
 
 type Fate = Rc<Cell<Fault>>;
 /// When the last message came to the endpoint, and how many have.
@@ -197,8 +191,6 @@ async fn request(stream: &mut TcpStream) -> bool {
     }
 }
 
-const TAKEN: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
-
 async fn message(mut stream: TcpStream, arrivals: Arrivals) {
     while request(&mut stream).await {
         arrivals.set((Some(Instant::now()), arrivals.get().1 + 1));
@@ -209,24 +201,5 @@ async fn message(mut stream: TcpStream, arrivals: Arrivals) {
 }
 
 async fn text(mut stream: TcpStream, fate: Fate) {
-    while request(&mut stream).await {
-        let answer = match fate.get() {
-            Fault::None => TAKEN,
-            Fault::Hangs => return tokio::time::sleep(Duration::from_secs(60)).await,
-            Fault::Drops => return,
-            Fault::Garbage => b"\x00\xff{]\r\n\r\nnot a word of HTTP",
-            Fault::Trickles => {
-                for byte in TAKEN {
-                    if stream.write_all(&[*byte]).await.is_err() {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                return;
-            }
-        };
-        if stream.write_all(answer).await.is_err() {
-            return;
-        }
-    }
+    while request(&mut stream).await && fate.get().answer(&mut stream).await {}
 }

@@ -2,33 +2,20 @@
 //! is back everything is delivered, what matters most first.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::support::client::{hello, with};
+use crate::support::fault::Fault;
 use crate::support::{Server, until};
 
 /// People who get a text of each priority.
 const PEOPLE: usize = 8;
 /// The calmest is sent first, so that order of arrival is not the order of urgency.
 const PRIORITIES: [&str; 4] = ["low", "medium", "high", "critical"];
-const TAKEN: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
-
-/// What the gateway does with a text.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    None,
-    Hangs,
-    Drops,
-    Garbage,
-    Trickles,
-    /// Nobody listens.
-    Down,
-}
 
 /// A gateway that remembers the texts that it took.
 struct Gateway {
@@ -80,25 +67,10 @@ impl Gateway {
 async fn serve(mut stream: TcpStream, fault: Arc<Mutex<Fault>>, taken: Arc<Mutex<Vec<String>>>) {
     while let Some(text) = text(&mut stream).await {
         let fault = *fault.lock().unwrap();
-        let answer: &[u8] = match fault {
-            Fault::None => {
-                taken.lock().unwrap().push(text);
-                TAKEN
-            }
-            Fault::Hangs => return tokio::time::sleep(Duration::from_secs(60)).await,
-            Fault::Drops | Fault::Down => return,
-            Fault::Garbage => b"\x00\xff{]\r\n\r\nnot a word of HTTP",
-            Fault::Trickles => {
-                for byte in TAKEN {
-                    if stream.write_all(&[*byte]).await.is_err() {
-                        return;
-                    }
-                    tokio::time::sleep(Duration::from_secs(1)).await;
-                }
-                return;
-            }
-        };
-        if stream.write_all(answer).await.is_err() {
+        if fault == Fault::None {
+            taken.lock().unwrap().push(text);
+        }
+        if !fault.answer(&mut stream).await {
             return;
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod events;
+pub mod fault;
 pub mod mail;
 pub mod push;
 pub mod receiver;
