@@ -190,11 +190,11 @@ fn remove_unfinished(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the oldest copies in `dir` but the newest `count`.
+/// The copies in `dir`, the oldest first.
 ///
 /// # Errors
-/// Where the directory cannot be read or changed.
-pub fn keep_newest(dir: &Path, count: usize) -> io::Result<usize> {
+/// Where the directory cannot be read.
+pub fn copies(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut copies = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -204,6 +204,15 @@ pub fn keep_newest(dir: &Path, count: usize) -> io::Result<usize> {
         }
     }
     copies.sort();
+    Ok(copies)
+}
+
+/// Removes the oldest copies in `dir` but the newest `count`.
+///
+/// # Errors
+/// Where the directory cannot be read or changed.
+pub fn keep_newest(dir: &Path, count: usize) -> io::Result<usize> {
+    let copies = copies(dir)?;
     let old = copies.len().saturating_sub(count);
     copies.iter().take(old).try_for_each(fs::remove_file)?;
     Ok(old)

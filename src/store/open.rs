@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use tokio::sync::Semaphore;
 use uuid::Uuid;
@@ -208,6 +209,14 @@ impl Store {
     /// Whether there is a store in a data directory, or a sign that there was one.
     pub fn is_at(path: &Path) -> bool {
         path.join(SLED_DIR).exists() || path.join(MARKER).exists()
+    }
+
+    /// When the store in a data directory was last written, as far as what lies beside it tells: some seconds early.
+    ///
+    /// # Errors
+    /// Where it may not be looked at.
+    pub fn written_at(path: &Path) -> io::Result<SystemTime> {
+        fs::metadata(path.join(MARKER))?.modified()
     }
 
     /// Whether a process has the store in a data directory open. It is not opened for that.

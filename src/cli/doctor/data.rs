@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::finding::Finding;
 use crate::clock::Millis;
+use crate::store::backup::copies;
 use crate::store::{OpenError, Options, Store};
 use crate::supervise::Supervisor;
 
@@ -87,7 +88,10 @@ fn judge_space(free: u64) -> Finding {
 
 /// When the store was last written, as far as the directory tells.
 pub fn written_at(path: &Path) -> Option<Millis> {
-    let at = fs::metadata(path.join("store.id")).ok()?.modified().ok()?;
+    millis(Store::written_at(path).ok()?)
+}
+
+fn millis(at: SystemTime) -> Option<Millis> {
     i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }
 
@@ -163,11 +167,8 @@ pub fn backups(dir: Option<&Path>, now: Millis) -> Finding {
             "set backup.dir, best to another disk",
         );
     };
-    let newest = fs::read_dir(dir).map(|entries| {
-        let ours = |name: &str| name.starts_with("belfry-") && name.ends_with(".backup");
-        let entries = entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(ours));
-        let written = entries.filter_map(|entry| entry.metadata().ok()?.modified().ok());
-        written.filter_map(|at| i64::try_from(at.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()).max()
+    let newest = copies(dir).map(|copies| {
+        copies.iter().filter_map(|copy| millis(fs::metadata(copy).ok()?.modified().ok()?)).max()
     });
     judge_backups(dir, newest.map_err(|error| error.kind()), now)
 }
