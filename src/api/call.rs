@@ -207,6 +207,18 @@ impl Call {
         Ok(PageQuery { limit, cursor: self.query("cursor").filter(|cursor| !cursor.is_empty()) })
     }
 
+    /// Whether `?include=said` asks for what was said alone, without what holds where nothing was: what can be put back.
+    ///
+    /// # Errors
+    /// 422 where it asks for something else.
+    pub fn includes_said(&self) -> Result<bool, Problem> {
+        match self.query("include").as_deref() {
+            None => Ok(false),
+            Some("said") => Ok(true),
+            Some(_) => Err(crate::model::invalid::Invalid::one("include", "must be said").into()),
+        }
+    }
+
     /// The body, at most `bytes_max` of it.
     ///
     /// # Errors

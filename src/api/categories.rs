@@ -8,7 +8,7 @@ use super::call::Call;
 use super::fields::Fields;
 use super::policies;
 use super::problem::Problem;
-use super::{shapes, users};
+use super::shapes;
 use crate::access::Scope;
 use crate::engine::report::instant;
 use crate::model::category::{CATEGORY_RECORDS_MAX, Category, DESCRIPTION_CHARS_MAX, RETENTION_DAYS_MAX};
@@ -47,7 +47,7 @@ fn shape(category: &Category) -> Value {
 pub async fn list(call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
     let categories = call.api.engine.store().categories().await?;
-    let only_said = users::includes_said(&call)?;
+    let only_said = call.includes_said()?;
     let data: Vec<Value> = categories.iter().map(if only_said { said } else { shape }).collect();
     Ok(shapes::ok(&json!({ "data": data, "next_cursor": null })))
 }

@@ -1,11 +1,10 @@
 //! `/v1/users/{id}/export`: everything that is stored of a person, as one JSON document.
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 use warp::reply::Response;
 
 use super::call::Call;
-use super::forget::{self, Named};
+use super::forget;
 use super::problem::Problem;
 use super::{captured, endpoints, hooks, inbox, push, schedules, shapes, suppressions, users, wishes};
 use crate::access::Scope;
@@ -68,24 +67,13 @@ async fn known_of(store: &Store, user: &User) -> Result<Value, Problem> {
 /// What others have set up for a person, and what is kept of their addresses. Nobody else whom it names is shown.
 async fn set_up_for(call: &Call, user: &User, document: &mut Value) -> Result<(), Problem> {
     let (api, store, now) = (&call.api, call.api.engine.store(), call.api.clock.now());
-    let (mut recurring, mut before) = (Vec::new(), None);
-    loop {
-        let page = store.schedules(before, STEP).await?;
-        for schedule in &page.items {
-            let mut shown = match forget::named_in(&schedule.body, &user.id) {
-                Named::Alone | Named::Among(_) => schedules::shape(schedule, now),
-                Named::No => continue,
-            };
-            if shown["notification"]["to"].is_array() {
-                shown["notification"]["to"] = json!([user.id]);
-            }
-            recurring.push(shown);
+    let recurring = forget::schedules_naming(store, &user.id).await?.into_iter().map(|(schedule, _)| {
+        let mut shown = schedules::shape(&schedule, now);
+        if shown["notification"]["to"].is_array() {
+            shown["notification"]["to"] = json!([user.id]);
         }
-        before = page.next.as_deref().and_then(|next| Uuid::parse_str(next).ok());
-        if before.is_none() {
-            break;
-        }
-    }
+        shown
+    });
     let mut suppressed = Vec::new();
     for (channel, address) in user.addresses() {
         let suppression = store.suppression_of(channel, &address).await?;
@@ -94,7 +82,7 @@ async fn set_up_for(call: &Call, user: &User, document: &mut Value) -> Result<()
     let kept = store.captures_of(&user.id, LISTED_MAX).await?;
     let mut theirs = api.engine.endpoints();
     theirs.retain(|endpoint| endpoint.user_id.as_deref() == Some(user.id.as_str()));
-    document["schedules"] = json!(recurring);
+    document["schedules"] = recurring.collect();
     document["hooks"] = api.hooks.naming(&user.id).iter().map(|hook| hooks::shape(hook)).collect();
     document["endpoints"] = theirs.iter().map(|endpoint| endpoints::shape(call, endpoint)).collect();
     document["suppressions"] = json!(suppressed);

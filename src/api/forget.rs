@@ -6,6 +6,8 @@ use warp::reply::Response;
 use super::call::Call;
 use super::problem::Problem;
 use super::{Api, shapes, users};
+use crate::model::schedule::Schedule;
+use crate::store::{Store, StoreError};
 use crate::ws::close;
 
 /// Schedules in one read.
@@ -27,50 +29,61 @@ pub async fn erase(call: Call, id: &str) -> Result<Response, Problem> {
 
 /// Takes a person out of what recurs: schedules for them alone go, lists are shortened. Answers whether there were any.
 async fn forget_schedules(api: &Api, user: &str) -> Result<bool, Problem> {
-    let (mut before, mut any) = (None, false);
-    loop {
-        let page = api.engine.store().schedules(before, SCHEDULES_LEN).await?;
-        for schedule in &page.items {
-            match named_in(&schedule.body, user) {
-                Named::Alone => drop(api.engine.delete_schedule(schedule.id).await?),
-                Named::Among(others) => {
-                    api.engine.change_schedule(schedule.id, move |schedule| schedule.body = others).await?;
-                }
-                Named::No => continue,
+    let theirs = schedules_naming(api.engine.store(), user).await?;
+    let any = !theirs.is_empty();
+    for (schedule, named) in theirs {
+        match named {
+            Named::Alone => drop(api.engine.delete_schedule(schedule.id).await?),
+            Named::Among(others) => {
+                api.engine.change_schedule(schedule.id, move |schedule| schedule.body = others).await?;
             }
-            any = true;
         }
-        before = match page.next.as_deref().and_then(|next| Uuid::parse_str(next).ok()) {
-            Some(next) => Some(next),
-            None => return Ok(any),
-        };
     }
+    Ok(any)
 }
 
-/// Whether what is sent names a person.
+/// How what is sent names a person.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Named {
     /// It is for them alone.
     Alone,
     /// It is for others too: what is left without them.
     Among(String),
-    /// It does not name them.
-    No,
 }
 
-/// How a schedule's body names `user`.
-pub fn named_in(body: &str, user: &str) -> Named {
+/// The schedules that name a person, and how, newest first.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub async fn schedules_naming(store: &Store, user: &str) -> Result<Vec<(Schedule, Named)>, StoreError> {
+    let (mut before, mut found) = (None, Vec::new());
+    loop {
+        let page = store.schedules(before, SCHEDULES_LEN).await?;
+        let named = page.items.into_iter().filter_map(|schedule| {
+            let named = named_in(&schedule.body, user)?;
+            Some((schedule, named))
+        });
+        found.extend(named);
+        before = page.next.as_deref().and_then(|next| Uuid::parse_str(next).ok());
+        if before.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// How a schedule's body names `user`, if it does.
+fn named_in(body: &str, user: &str) -> Option<Named> {
     let mut body = shapes::stored_json(Some(body));
     if body["user_id"] == user {
-        return Named::Alone;
+        return Some(Named::Alone);
     }
-    let Some(users) = body["to"].as_array_mut() else { return Named::No };
+    let users = body["to"].as_array_mut()?;
     let before = users.len();
     users.retain(|named| named != user);
     match users.len() {
-        left if left == before => Named::No,
-        0 => Named::Alone,
-        _ => Named::Among(body.to_string()),
+        left if left == before => None,
+        0 => Some(Named::Alone),
+        _ => Some(Named::Among(body.to_string())),
     }
 }
 
@@ -81,14 +94,14 @@ mod tests {
     #[test]
     fn somebody_who_is_forgotten_is_in_no_body() {
         for (body, wanted) in [
-            (r#"{"user_id":"ada","title":"t"}"#, Named::Alone),
-            (r#"{"to":["ada"]}"#, Named::Alone),
-            (r#"{"to":["ada","bob"]}"#, Named::Among(r#"{"to":["bob"]}"#.to_owned())),
-            (r#"{"to":["bob"]}"#, Named::No),
-            (r#"{"to":[]}"#, Named::No),
-            (r#"{"to":"all"}"#, Named::No),
-            (r#"{"topic":"ada"}"#, Named::No),
-            (r#"{"user_id":"bob"}"#, Named::No),
+            (r#"{"user_id":"ada","title":"t"}"#, Some(Named::Alone)),
+            (r#"{"to":["ada"]}"#, Some(Named::Alone)),
+            (r#"{"to":["ada","bob"]}"#, Some(Named::Among(r#"{"to":["bob"]}"#.to_owned()))),
+            (r#"{"to":["bob"]}"#, None),
+            (r#"{"to":[]}"#, None),
+            (r#"{"to":"all"}"#, None),
+            (r#"{"topic":"ada"}"#, None),
+            (r#"{"user_id":"bob"}"#, None),
         ] {
             assert_eq!(named_in(body, "ada"), wanted, "{body}");
         }

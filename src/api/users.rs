@@ -44,7 +44,7 @@ pub fn shape(user: &User) -> Value {
 pub async fn list(call: Call) -> Result<Response, Problem> {
     call.holder_of(&Scope::Read)?;
     let page = call.page()?;
-    let with_said = includes_said(&call)?;
+    let with_said = call.includes_said()?;
     let users = call.api.engine.store().users(page.cursor, page.limit).await?;
     Ok(shapes::page(users, |user| {
         let mut shown = shape(&user);
@@ -53,18 +53,6 @@ pub async fn list(call: Call) -> Result<Response, Problem> {
         }
         shown
     }))
-}
-
-/// Whether `?include=said` asks for what was said alone, without what holds where nothing was: what can be put back.
-///
-/// # Errors
-/// 422 where it asks for something else.
-pub fn includes_said(call: &Call) -> Result<bool, Problem> {
-    match call.query("include").as_deref() {
-        None => Ok(false),
-        Some("said") => Ok(true),
-        Some(_) => Err(Invalid::one("include", "must be said").into()),
-    }
 }
 
 /// `GET /v1/users/{id}`.

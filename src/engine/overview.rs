@@ -46,8 +46,7 @@ impl Overview {
 
 /// One channel of many notifications as if they were one.
 fn together(channel: Channel, each: &[&ChannelStanding]) -> ChannelStanding {
-    let all = Standing { channels: each.iter().map(|one| (*one).clone()).collect() };
-    let status = all.overall();
+    let status = Standing::together(each.iter().map(|one| one.status));
     let mut such = each.iter().filter(|one| one.status == status);
     let reason = such.next().and_then(|one| one.reason);
     ChannelStanding {

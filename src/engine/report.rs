@@ -91,8 +91,13 @@ impl Standing {
         self.channels.iter().all(|standing| settled(standing.status))
     }
 
-    /// One status for all of it: what is still under way first, then the best that was reached, then why nothing was.
+    /// One status for all of it.
     pub fn overall(&self) -> Status {
+        Standing::together(self.channels.iter().map(|standing| standing.status))
+    }
+
+    /// One status for several: what is still under way first, then the best that was reached, then why nothing was.
+    pub(super) fn together(each: impl Iterator<Item = Status> + Clone) -> Status {
         const ORDER: [Status; 10] = [
             Status::Retrying,
             Status::Pending,
@@ -105,8 +110,7 @@ impl Standing {
             Status::Expired,
             Status::Skipped,
         ];
-        let holds = |status: &Status| self.channels.iter().any(|standing| standing.status == *status);
-        ORDER.into_iter().find(holds).unwrap_or(Status::Skipped)
+        ORDER.into_iter().find(|status| each.clone().any(|other| other == *status)).unwrap_or(Status::Skipped)
     }
 }
 

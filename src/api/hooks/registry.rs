@@ -139,7 +139,7 @@ impl Hooks {
         }
         let record = hook.record.clone();
         self.store.commit(move |txn| txn.put_hook(&record)).await.map_err(HookError::Store)?;
-        self.held.store(Arc::new(held.iter().cloned().chain([Arc::new(hook)]).collect()));
+        self.hold(hook.record.id, Some(hook));
         Ok(())
     }
 
@@ -150,9 +150,15 @@ impl Hooks {
     pub async fn remove(&self, id: Uuid) -> Result<(), StoreError> {
         let _changing = self.changing.lock().await;
         self.store.commit(move |txn| txn.remove_hook(id)).await?;
-        let held = self.held.load_full();
-        self.held.store(Arc::new(held.iter().filter(|hook| hook.record.id != id).cloned().collect()));
+        self.hold(id, None);
         Ok(())
+    }
+
+    /// Holds `hook`, if there is one, in the place of the one of that id.
+    fn hold(&self, id: Uuid, hook: Option<Hook>) {
+        let held = self.held.load_full();
+        let others = held.iter().filter(|hook| hook.record.id != id).cloned();
+        self.held.store(Arc::new(others.chain(hook.map(Arc::new)).collect()));
     }
 
     /// The hooks that name a person.
@@ -185,11 +191,7 @@ impl Hooks {
         record.mapping.retain(|(field, source)| field != "user_id" || source != user);
         let Ok(without) = Hook::of(record.clone(), hook.preset) else { return Ok(()) };
         self.store.commit(move |txn| txn.put_hook(&record)).await?;
-        let held = self.held.load_full();
-        let without = Arc::new(without);
-        let others = held.iter().filter(|other| other.record.id != without.record.id).cloned();
-        let held: Vec<Arc<Hook>> = others.chain([without.clone()]).collect();
-        self.held.store(Arc::new(held));
+        self.hold(without.record.id, Some(without));
         Ok(())
     }
 
